@@ -1,0 +1,28 @@
+# Everything runs in .venv, made from the pinned versions of constraints.txt. On a system without
+# make, the recipes below are the commands to type.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test lint install
+
+repro: install            ## run the whole pipeline, or what changed of it
+	dvc repro
+
+test: $(VENV)/dev         ## lint, types and all tests
+	ruff check
+	ruff format --check
+	mypy
+	pytest
+
+install: $(VENV)/run
+
+$(VENV)/run: requirements.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.txt
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt --constraint constraints.txt
+	touch $@

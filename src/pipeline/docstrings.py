@@ -1,0 +1,168 @@
+"""The embedded corpus: question-passage pairs from the docstrings of the pinned packages.
+
+The first line of a docstring plays the question and the prose below it the passage. Half of the
+pairs keep their passage, half get that of another function of the same package. Sources are parsed,
+never imported; the standard library is left out, so the corpus depends on the pinned packages only.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+from scipy.sparse import triu
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from pipeline.errors import UserError
+
+LABEL_NAMES = ("irrelevant", "relevant")
+PACKAGES = (
+    "datasets",
+    "fsspec",
+    "huggingface_hub",
+    "joblib",
+    "matplotlib",
+    "mpmath",
+    "networkx",
+    "numpy",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "sympy",
+    "torch",
+)
+SHARES = {"train": 0.2, "validation": 0.06, "test": 0.17, "pool": 0.57}
+PASSAGE_WORDS = 32
+NEAR_DUPLICATE = 0.7
+"""TF-IDF cosine from which two docstrings count as one."""
+NOT_PROSE = re.compile(
+    r"\s|[-*|\[$>`.:]|\d+[.)]|(args|arguments|attributes|examples?|inputs?|keyword|notes?|outputs?"
+    r"|parameters|raises|references|returns?|see also|shape|usage|warnings?|yields)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One docstring: its package, first line and prose."""
+
+    package: str
+    question: str
+    passage: str
+
+
+@cache
+def tables() -> dict[str, pa.Table]:
+    """The pairs of every split: columns text_a (question), text_b (passage), label (int64).
+
+    A docstring belongs to one split, found from a hash of its own text, and neither its question
+    nor its passage is seen in another; near copies of a docstring are dropped first.
+    """
+    parts: dict[str, list[Document]] = {split: [] for split in SHARES}
+    for document in distinct([d for package in PACKAGES for d in documents(package)]):
+        parts[_split(document)].append(document)
+    return {split: _pairs(documents) for split, documents in parts.items()}
+
+
+def documents(package: str) -> Iterator[Document]:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"the docs corpus reads the docstrings of '{package}', which is not installed: "
+            "run `make install`."
+        )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
+        if {"test", "tests", "testing"} & set(path.relative_to(root).parts):
+            continue
+        source = path.read_text(encoding="utf-8")
+        if '"""' not in source:
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                document = _document(package, ast.get_docstring(node) or "")
+                if document:
+                    yield document
+
+
+def _document(package: str, docstring: str) -> Document | None:
+    """The question and passage of a docstring, or None where it has no prose below its start."""
+    start, *rest = re.split(r"\n\s*\n", docstring.strip())
+    prose = []
+    for paragraph in rest:
+        if NOT_PROSE.match(paragraph) or re.search(r"\n\s*[-=~]{3,}", paragraph):
+            break
+        prose.append(_plain(paragraph))
+    question = _plain(start)
+    passage = " ".join(" ".join(prose).split()[:PASSAGE_WORDS])
+    if 4 <= len(question.split()) <= 20 and len(passage.split()) >= 10:
+        return Document(package, question, passage)
+    return None
+
+
+def _plain(text: str) -> str:
+    """Text without reStructuredText roles and quotes, on one line."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text)
+    return " ".join(re.sub(r"[`*]", "", text).split())
+
+
+def distinct(documents: list[Document]) -> list[Document]:
+    """The documents without those whose question, passage or wording an earlier one has."""
+    kept: list[Document] = []
+    seen: set[str] = set()
+    for document in documents:
+        keys = {_words(document.question), _words(document.passage)}
+        if not keys & seen:
+            kept.append(document)
+        seen |= keys
+    texts = [f"{document.question} {document.passage}" for document in kept]
+    vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
+    similar = triu(vectors @ vectors.T, k=1).tocoo()
+    copies = set(similar.col[similar.data > NEAR_DUPLICATE].tolist())
+    return [document for i, document in enumerate(kept) if i not in copies]
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[a-z]+", text.lower()))
+
+
+def _number(*parts: str) -> int:
+    """A number in [0, 2^64) that depends on the texts and on nothing else."""
+    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest(), "big")
+
+
+def _split(document: Document) -> str:
+    place = _number("split", document.question, document.passage) / 2**64
+    for split, share in SHARES.items():
+        place -= share
+        if place < 0:
+            return split
+    return split
+
+
+def _pairs(documents: list[Document]) -> pa.Table:
+    """One row per document, in an order set by its text; every second one gets a wrong passage."""
+    documents = sorted(documents, key=lambda d: _number("order", d.question, d.passage))
+    packages: dict[str, list[int]] = defaultdict(list)
+    for i, document in enumerate(documents):
+        packages[document.package].append(i)
+    passages, labels = [], []
+    for i, document in enumerate(documents):
+        others = [j for j in packages[document.package] if j != i]
+        wrong = i % 2 == 1 and bool(others)
+        choice = (
+            random.Random(_number("negative", document.question)).choice(others) if wrong else i
+        )
+        passages.append(documents[choice].passage)
+        labels.append(0 if wrong else 1)
+    questions = [document.question for document in documents]
+    return pa.table(
+        {"text_a": questions, "text_b": passages, "label": pa.array(labels, pa.int64())}
+    )

@@ -1,0 +1,108 @@
+"""Text pairs to token ids once, and token ids to batches of similar length."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.rows import Rows
+
+CHUNK_ROWS = 10_000
+BATCHES_SORTED_TOGETHER = 32
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The tokens of all rows end to end, without padding: 5 bytes a token."""
+
+    ids: np.ndarray
+    """Shape [tokens], int32."""
+    types: np.ndarray
+    """Shape [tokens], uint8: 0 for the first text, 1 for the second."""
+    offsets: np.ndarray
+    """Shape [rows + 1], int64: row i owns tokens offsets[i] to offsets[i + 1]."""
+    has_types: bool
+    """Whether the encoder takes token types at all."""
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def first(self, rows: int) -> "Encoded":
+        """The first ``rows`` rows, or all if there are fewer."""
+        return replace(self, offsets=self.offsets[: rows + 1])
+
+
+def encode(
+    tokenizer: Any, rows: Rows, max_length: int, start: int = 0, stop: int | None = None
+) -> Encoded:
+    """Tokenise rows ``start`` to ``stop``; the longer text is cut first to fit ``max_length``."""
+    stop = len(rows) if stop is None else min(stop, len(rows))
+    has_types = "token_type_ids" in tokenizer.model_input_names
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    for first in range(start, stop, CHUNK_ROWS):
+        text_a, text_b = rows.texts(first, min(first + CHUNK_ROWS, stop))
+        encodings = tokenizer(
+            text_a, text_b, truncation="longest_first", max_length=max_length
+        ).encodings
+        ids += [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
+        types += [np.asarray(encoding.type_ids, dtype=np.uint8) for encoding in encodings]
+    lengths = [0, *(len(row) for row in ids)]
+    return Encoded(
+        np.concatenate(ids),
+        np.concatenate(types),
+        np.cumsum(lengths, dtype=np.int64),
+        has_types,
+        tokenizer.pad_token_id,
+    )
+
+
+def collate(encoded: Encoded, indices: np.ndarray) -> Batch:
+    """Pad the rows to the longest of them: int64 tensors of shape [rows, longest]."""
+    lengths = encoded.lengths[indices]
+    columns = np.arange(lengths.max())
+    mask = columns < lengths[:, None]
+    places = np.where(mask, encoded.offsets[indices][:, None] + columns, 0)
+    batch = {
+        "input_ids": np.where(mask, encoded.ids[places], encoded.pad_id),
+        "attention_mask": mask,
+    }
+    if encoded.has_types:
+        batch["token_type_ids"] = encoded.types[places] * mask
+    return {name: torch.from_numpy(values.astype(np.int64)) for name, values in batch.items()}
+
+
+def training_batches(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """Every row once, shuffled, in batches of similar length; set by seed and epoch alone.
+
+    Rows are shuffled, then sorted by length only within groups of a few batches, so that padding
+    is small and the company a row keeps changes from epoch to epoch.
+    """
+    generator = np.random.default_rng((seed, epoch))
+    order = generator.permutation(len(lengths))
+    batches: list[np.ndarray] = []
+    for group in _pieces(order, batch_size * BATCHES_SORTED_TOGETHER):
+        group = group[np.argsort(lengths[group], kind="stable")]
+        batches.extend(_pieces(group, batch_size))
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def scoring_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Every row once, longest first, so that a batch that does not fit fails at once."""
+    order = np.argsort(-lengths, kind="stable")
+    return list(_pieces(order, batch_size))
+
+
+def _pieces(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

@@ -1,0 +1,180 @@
+"""A pretrained encoder with named classification heads: teacher and student alike."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from pipeline.artifacts import file_hash, read_json, whole_directory, write_json
+from pipeline.encoding import Batch
+from pipeline.errors import UserError
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+GOLDEN = "golden"
+"""The head that learns from gold labels; every other head bears the name of its teacher."""
+PACKAGE = "package:"
+PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a saved model says of itself, beside its weights."""
+
+    label_names: tuple[str, ...]
+    """Class names in the order of the logits."""
+    max_length: int
+    """Most tokens of a pair that the model reads."""
+    head_layers: int
+    """Fully connected layers in a head."""
+    heads: tuple[str, ...]
+    """Head names in the order of the logits."""
+    teachers: dict[str, str] = field(default_factory=dict)
+    """Teacher name to the hash of the weights that made the logits a soft head learned from."""
+
+
+class PairModel(nn.Module):
+    """Scores text pairs: each head reads the encoder's state at the first token, [CLS]."""
+
+    encoder: PreTrainedModel
+
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        heads: Iterable[str],
+        head_layers: int,
+        classes: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict()
+        self.head_layers = head_layers
+        for name in heads:
+            self.add_head(name, classes)
+
+    def add_head(self, name: str, classes: int) -> None:
+        """A fresh head of ``head_layers`` fully connected layers with ReLU between them."""
+        width = self.encoder.config.hidden_size
+        layers: list[nn.Module] = []
+        for _ in range(self.head_layers - 1):
+            layers += [nn.Linear(width, width), nn.ReLU()]
+        layers.append(nn.Linear(width, classes))
+        for module in layers:
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=self.encoder.config.initializer_range)
+                nn.init.zeros_(module.bias)
+        self.heads[name] = nn.Sequential(*layers)
+
+    def forward(self, batch: Batch, heads: Sequence[str]) -> Tensor:
+        """Logits of the named heads, float32, of shape [rows, heads, classes]."""
+        state = self.dropout(self.encoder(**batch).last_hidden_state[:, 0])
+        return torch.stack([self.heads[name](state).float() for name in heads], dim=1)
+
+
+def load_pretrained(
+    weights: str, revision: str | None, layers: int | None, dropout: float
+) -> tuple[PreTrainedModel, Any]:
+    """A pretrained encoder, cut to its lowest ``layers`` (None: all), and its tokenizer.
+
+    ``weights`` is a hub id (with ``revision``), a directory, or ``package:NAME`` for weights that
+    an installed package carries. Only safetensors are read and no remote code is run.
+    """
+    source = _source(weights)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        depth = config.num_hidden_layers
+        if layers is not None and not 1 <= layers <= depth:
+            raise UserError(
+                f"'{weights}' has {depth} layers, so it cannot give its lowest {layers}."
+            )
+        config.num_hidden_layers = layers or depth
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+        extra = {"add_pooling_layer": False} if config.model_type == "bert" else {}
+        encoder = AutoModel.from_pretrained(
+            source,
+            config=config,
+            revision=revision,
+            use_safetensors=True,
+            dtype=torch.float32,
+            **extra,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"the weights '{weights}' could not be loaded ({reason}): "
+            "name a directory, a hub id that this machine can reach, or package:NAME."
+        ) from None
+    return encoder, tokenizer
+
+
+def _source(weights: str) -> str:
+    if not weights.startswith(PACKAGE):
+        return weights
+    package = weights.removeprefix(PACKAGE)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        for file in sorted(Path(root).rglob("model.safetensors")):
+            return os.fspath(file.parent)
+    raise UserError(
+        f"'{weights}': no installed package '{package}' carries a model.safetensors; "
+        "install it or name other weights."
+    )
+
+
+def save(directory: Path, model: PairModel, tokenizer: Any, card: Card) -> None:
+    """Write ``directory`` whole: encoder and tokenizer as transformers reads them, heads, card."""
+    with whole_directory(directory) as draft:
+        model.encoder.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        save_file(
+            {name: value.contiguous() for name, value in model.heads.state_dict().items()},
+            draft / "heads.safetensors",
+        )
+        write_json(draft / "card.json", asdict(card))
+
+
+def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
+    """Read what ``save`` wrote; raises UserError if it is missing."""
+    if not (directory / "card.json").exists():
+        raise UserError(f"{directory} holds no model: run the stage that makes it, or `dvc pull`.")
+    content = read_json(directory / "card.json")
+    content["label_names"] = tuple(content["label_names"])
+    content["heads"] = tuple(content["heads"])
+    card = Card(**content)
+    encoder, tokenizer = load_pretrained(os.fspath(directory), None, None, dropout)
+    model = PairModel(encoder, card.heads, card.head_layers, len(card.label_names), dropout)
+    model.heads.load_state_dict(load_file(directory / "heads.safetensors"))
+    return model, tokenizer, card
+
+
+def weights_hash(directory: Path) -> str:
+    """A hash over the weights of a saved model."""
+    return file_hash(directory / "model.safetensors", directory / "heads.safetensors")
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """A hash over the vocabulary and over what the tokenizer makes of a telling pair of texts.
+
+    It is of behaviour, not of files, so that a release that writes them otherwise changes nothing.
+    """
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    own_words = " ".join([word for word, _ in vocabulary if word.isalpha()][:500])
+    told = repr((vocabulary, tokenizer(PROBE, own_words.title())["input_ids"]))
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -1,0 +1,34 @@
+"""Which library files a stage script imports, found by reading the source."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LIBRARY = ROOT / "src" / "pipeline"
+NEVER_CHANGES_WHAT_IS_MADE = {"console.py", "preflight.py"}
+
+
+def imported(path: Path) -> set[Path]:
+    """The library files that ``path`` imports itself."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):
+            names.add((node.module or "").split(".")[1])
+    return {LIBRARY / f"{name}.py" for name in names}
+
+
+def closure(script: Path) -> set[str]:
+    """Paths, relative to the root, of all code that decides what ``script`` makes."""
+    found, waiting = set(), {script}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        exempt = path.name in NEVER_CHANGES_WHAT_IS_MADE
+        waiting |= set() if exempt else imported(path) - found
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in found
+        if path.name not in NEVER_CHANGES_WHAT_IS_MADE
+    }

