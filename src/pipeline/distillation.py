@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from pipeline import logits, models, runtime
 from pipeline.encoding import Batch, encode
@@ -91,9 +92,7 @@ def distill(
     and the last twentieth of the pool is held out to measure them.
     """
     runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = models.load_pretrained(
-        student.weights, student.revision, student.layers, settings.dropout
-    )
+    encoder, tokenizer = _pretrained(student, settings.dropout, max_length)
     sources = _sources(settings.teachers, logits_root, tokenizer, max_length)
     targets = _targets(sources, logits_root, pool)
     label_names = sources[0].label_names
@@ -148,9 +147,7 @@ def finetune_student(
         encoder = earlier.encoder
     else:
         earlier, card = None, None
-        encoder, tokenizer = models.load_pretrained(
-            student.weights, student.revision, student.layers, settings.dropout
-        )
+        encoder, tokenizer = _pretrained(student, settings.dropout, max_length)
     sources = _sources(teachers, logits_root, tokenizer, max_length)
     label_names = training.label_names
     for source in sources:
@@ -197,6 +194,16 @@ def finetune_student(
     models.save(directory, model, tokenizer, saved)
     checkpoint.clear()
     return curve, Heads(carried, tuple(name for name in teachers if name not in carried))
+
+
+def _pretrained(student: Student, dropout: float, max_length: int) -> tuple[PreTrainedModel, Any]:
+    return models.load_pretrained(
+        student.weights,
+        revision=student.revision,
+        layers=student.layers,
+        dropout=dropout,
+        max_length=max_length,
+    )
 
 
 def _sources(teachers: Sequence[str], root: Path, tokenizer: Any, max_length: int) -> list[Source]:

@@ -42,11 +42,11 @@ SHARES = {"train": 0.2, "validation": 0.06, "test": 0.17, "pool": 0.57}
 PASSAGE_WORDS = 32
 NEAR_DUPLICATE = 0.7
 """TF-IDF cosine from which two docstrings count as one."""
-NOT_PROSE = re.compile(
-    r"\s|[-*|\[$>`.:]|\d+[.)]|(args|arguments|attributes|examples?|inputs?|keyword|notes?|outputs?"
-    r"|parameters|raises|references|returns?|see also|shape|usage|warnings?|yields)\b",
-    re.IGNORECASE,
+HEADINGS = (
+    "args|arguments|attributes|examples?|inputs?|keyword arguments|notes?|outputs?|parameters"
+    "|raises|references|returns?|see also|shape|usage|warnings?|yields"
 )
+NOT_PROSE = re.compile(rf"\s|[-*|\[$>`.:]|\d+[.)]|({HEADINGS})\s*(:|\n|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A teacher's logits for every row its students will ask about."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
     parts = ROOT / f"dump_logits-{name}" / identity
     total = sum(len(rows) for rows in splits)
     done = logits.finished_rows(parts, splits)
+    if done:
+        console.say(f"logits of {name}: goes on from row {done:,} of {total:,}.")
     with console.progress(f"logits of {name}", total, "rows", done) as advance:
 
         def score(rows: Rows, start: int, stop: int) -> Tensor:
@@ -44,4 +47,5 @@ def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
             return predict(model, encoded, card.heads, advance)[:, 0]
 
         logits.write(directory, source, splits, notes, score, parts)
+    shutil.rmtree(parts.parent)
     return total

@@ -45,7 +45,11 @@ def finetune(
     """
     runtime.seed_step(settings.seed, -1)
     encoder, tokenizer = models.load_pretrained(
-        settings.weights, settings.revision, settings.layers, settings.dropout
+        settings.weights,
+        revision=settings.revision,
+        layers=settings.layers,
+        dropout=settings.dropout,
+        max_length=max_length,
     )
     label_names = training.label_names
     model = PairModel(encoder, [GOLDEN], 1, len(label_names), settings.dropout)

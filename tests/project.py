@@ -1,0 +1,68 @@
+"""A copy of this repository with tiny corpora and models, driven as its users drive it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CODE = ("src", "stages", "dvc.yaml", "constraints.txt", ".gitignore", ".dvcignore")
+
+
+def environment() -> dict[str, str]:
+    """This environment, with ``python`` and ``dvc`` being the ones that run the tests."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def run(directory: Path, *command: str, check: bool = True) -> str:
+    """Run a command and return what it printed, both streams together."""
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def create(directory: Path, params: dict[str, Any]) -> Path:
+    """A fresh project with ``params``, under git and DVC."""
+    directory.mkdir(parents=True)
+    for name in CODE:
+        place = ROOT / name
+        if place.is_dir():
+            shutil.copytree(place, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(place, directory / name)
+    write_params(directory, params)
+    run(directory, "git", "init", "-q", "-b", "main")
+    run(directory, "git", "config", "user.name", "tester")
+    run(directory, "git", "config", "user.email", "tester@example.com")
+    run(directory, "dvc", "init", "-q")
+    run(directory, "dvc", "config", "core.analytics", "false")
+    commit(directory, "start")
+    return directory
+
+
+def write_params(directory: Path, params: dict[str, Any]) -> None:
+    (directory / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def commit(directory: Path, message: str) -> None:
+    run(directory, "git", "add", "-A")
+    run(directory, "git", "commit", "-qm", message)

@@ -1,0 +1,132 @@
+"""What dvc.yaml promises: code dependencies, cache boundaries, layers."""
+
+import hashlib
+from typing import Any
+
+import pytest
+import yaml
+from closure import LIBRARY, NEVER_CHANGES_WHAT_IS_MADE, ROOT, closure, imported
+
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {name: stage.get("do", stage) for name, stage in GRAPH.items()}
+LAYERS = (
+    {"errors", "params", "runtime", "console", "artifacts"},
+    {
+        "docstrings",
+        "rows",
+        "encoding",
+        "models",
+        "logits",
+        "losses",
+        "ensemble",
+        "resume",
+        "sources",
+    },
+    {
+        "corpora",
+        "inference",
+        "training",
+        "finetuning",
+        "dumping",
+        "distillation",
+        "scoring",
+        "speed",
+        "evaluation",
+        "report",
+        "preflight",
+    },
+)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
+    code = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert code == closure(ROOT / "stages" / f"{stage}.py")
+
+
+def test_every_module_has_a_layer_and_imports_only_downwards() -> None:
+    layer_of = {module: i for i, layer in enumerate(LAYERS) for module in layer}
+    modules = {path.stem for path in LIBRARY.glob("*.py")} - {"__init__"}
+    assert modules == set(layer_of)
+    for module in modules:
+        for path in imported(LIBRARY / f"{module}.py"):
+            assert layer_of[path.stem] <= layer_of[module], f"{module} imports {path.stem}"
+
+
+def test_the_library_imports_neither_dvc_nor_the_stages() -> None:
+    for path in LIBRARY.glob("*.py"):
+        text = path.read_text()
+        assert "import dvc" not in text
+        assert "from dvc" not in text
+        assert "stages" not in {path.parent.name for path in imported(path)}
+
+
+@pytest.mark.parametrize(
+    ("module", "rerun"),
+    [
+        ("losses", {"distill", "finetune_student"}),
+        ("distillation", {"distill", "finetune_student"}),
+        ("scoring", {"evaluate"}),
+        ("report", {"evaluate"}),
+        ("ensemble", {"evaluate"}),
+        ("sources", {"download"}),
+    ],
+)
+def test_editing_a_module_reruns_only_what_it_decides(module: str, rerun: set[str]) -> None:
+    file = f"src/pipeline/{module}.py"
+    assert {name for name, stage in STAGES.items() if file in stage["deps"]} == rerun
+
+
+def test_what_is_exempt_from_the_closure_cannot_decide_what_is_made() -> None:
+    assert {"console.py", "preflight.py"} == NEVER_CHANGES_WHAT_IS_MADE
+    for stage in STAGES:
+        names = {path.name for path in imported(ROOT / "stages" / f"{stage}.py")}
+        assert stage == "dump_logits" or "preflight.py" in names
+
+
+def test_alpha_and_student_settings_reach_no_teacher() -> None:
+    users = {
+        param: {name for name, stage in STAGES.items() if param in stage.get("params", [])}
+        for param in ("alpha", "stage2", "student", "teachers.${key}", "corpora")
+    }
+    assert users == {
+        "alpha": {"finetune_student"},
+        "stage2": {"finetune_student"},
+        "student": {"distill", "finetune_student"},
+        "teachers.${key}": {"finetune_teacher"},
+        "corpora": {"download"},
+    }
+
+
+def test_students_read_logits_and_never_teachers() -> None:
+    for stage in ("distill", "finetune_student", "evaluate"):
+        deps = STAGES[stage]["deps"]
+        assert "data/logits" in deps
+        assert not any(dep.startswith("models/teachers") for dep in deps)
+
+
+def _published() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"])
+
+
+def test_the_published_run_comes_from_this_code_and_these_params() -> None:
+    """After an edit that cannot change a result, ``dvc commit`` says so; else ``make repro``."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, stage in _published().items():
+        for dep in stage["deps"]:
+            if dep["path"].startswith(("src/", "stages/")) or dep["path"] == "constraints.txt":
+                found = hashlib.md5((ROOT / dep["path"]).read_bytes()).hexdigest()
+                assert found == dep["md5"], f"{name} was published with another {dep['path']}"
+        for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+            current: Any = params
+            for step in key.split("."):
+                current = current[step]
+            assert current == value, f"{name} was published with another {key}"
+
+
+def test_the_published_metrics_are_those_of_the_published_run() -> None:
+    for name, stage in _published().items():
+        for out in stage["outs"]:
+            if out["path"].startswith("metrics/"):
+                found = hashlib.md5((ROOT / out["path"]).read_bytes()).hexdigest()
+                assert found == out["md5"], f"{out['path']} is not what {name} wrote"
