@@ -49,8 +49,7 @@ def test_another_alpha_reruns_stage_2_and_evaluation_only(place: Path) -> None:
     shown = run(place, "dvc", "params", "diff")
     assert "alpha" in shown
     difference = json.loads(run(place, "dvc", "metrics", "diff", "--json"))
-    assert set(difference["diff"]) <= {"metrics/evaluation.json", "metrics/stage2.json"}
-    assert "metrics/stage2.json" in difference["diff"]
+    assert "validation_loss" in difference["metrics/stage2.json"]
 
 
 def test_another_learning_rate_of_a_teacher_leaves_the_others_alone(place: Path) -> None:
@@ -86,12 +85,13 @@ def test_a_colleague_retrains_students_without_teachers(place: Path, tmp_path: P
     run(tmp_path, "git", "clone", "-q", str(place), str(clone))
     run(clone, "git", "config", "user.name", "colleague")
     run(clone, "git", "config", "user.email", "colleague@example.com")
-    run(clone, "dvc", "pull", "data", "models/student")
-    output = run(clone, "dvc", "exp", "run", "--allow-missing", "-S", "alpha=0.5")
+    run(clone, "dvc", "pull", "dump_logits")
+    output = run(clone, "dvc", "exp", "run", "--pull", "--allow-missing", "-S", "alpha=0.5")
     assert stages_run(output) == STUDENT
-    assert not (clone / "models" / "teachers").exists()
-    assert (clone / "metrics" / "evaluation.json").exists()
-    assert not list(clone.glob(".dvc/cache/**/*.part"))
+    assert not list(clone.glob("models/teachers/*"))
+    assert (clone / "metrics" / "evaluation.json").read_bytes() != (
+        place / "metrics" / "evaluation.json"
+    ).read_bytes()
 
 
 def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
@@ -113,7 +113,7 @@ def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
     [
         ("alpha=1.5", "'alpha' is 1.5, but must be from 0 to 1"),
         ("stage2.teachers=[t9]", "'stage2.teachers' names 't9', but 'teachers' defines only"),
-        ("stage1.optimizer=lion", "'stage1.optimizer' is 'lion', but must be one of adamw"),
+        ("stage1.epochs=0", "'stage1.epochs' must be at least 1"),
         ("max_length=64", "reads at most 32 tokens"),
     ],
 )

@@ -38,8 +38,8 @@ PACKAGES = (
     "sympy",
     "torch",
 )
-SHARES = {"train": 0.2, "validation": 0.06, "test": 0.17, "pool": 0.57}
-PASSAGE_WORDS = 32
+SHARES = {"train": 0.15, "validation": 0.05, "test": 0.2, "pool": 0.6}
+PASSAGE_WORDS = 26
 NEAR_DUPLICATE = 0.7
 """TF-IDF cosine from which two docstrings count as one."""
 HEADINGS = (

@@ -24,6 +24,8 @@ from pipeline.errors import UserError
 from pipeline.rows import Rows
 
 FORMAT = "1"
+METADATA = "artifact"
+"""One entry holds all metadata: safetensors writes several in an order that changes by the run."""
 LOGITS = Path("data/logits")
 PART_ROWS = 1_024
 """Rows scored between two checkpoints of a dump."""
@@ -106,7 +108,8 @@ def _merge(directory: Path, source: Source, rows: Rows, parts: Path) -> None:
         first = shard * SHARD_ROWS
         starts = range(first, min(first + SHARD_ROWS, len(rows)), PART_ROWS)
         tensor = torch.cat([load_file(_part(parts, rows, start))["logits"] for start in starts])
-        save_file({"logits": tensor}, directory / name, _metadata(source, rows, shard, tensor))
+        metadata = _metadata(source, rows, shard, tensor)
+        save_file({"logits": tensor}, directory / name, {METADATA: json.dumps(metadata)})
 
 
 def _metadata(source: Source, rows: Rows, shard: int, tensor: Tensor) -> dict[str, str]:
@@ -140,7 +143,9 @@ def read_source(directory: Path) -> tuple[Source, dict[str, Any]]:
         content["label_names"] = tuple(content["label_names"])
         return Source(**content), notes
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {_remedy(directory)}, or `dvc pull`.") from None
+        raise UserError(
+            f"{path} is missing: {_remedy(directory)}, or `dvc pull dump_logits`."
+        ) from None
     except (json.JSONDecodeError, KeyError, TypeError):
         raise UserError(f"{path} is damaged: {_remedy(directory)}.") from None
 
@@ -166,10 +171,12 @@ def read(directory: Path, source: Source, rows: Rows) -> Tensor:
         path = directory / name
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
+                metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
                 tensor = file.get_tensor("logits")
         except FileNotFoundError:
-            raise UserError(f"{path} is missing: {_remedy(directory)}, or `dvc pull`.") from None
+            raise UserError(
+                f"{path} is missing: {_remedy(directory)}, or `dvc pull dump_logits`."
+            ) from None
         except (SafetensorError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}): {_remedy(directory)}.") from None
         for field, value in _metadata(source, rows, shard, tensor).items():

@@ -42,9 +42,10 @@ def artifact(tmp_path: Path, rows: Rows) -> Path:
 def edit(path: Path, change: Callable[[dict[str, str], torch.Tensor], torch.Tensor | None]) -> None:
     """Write the file again after ``change`` to its metadata or a new tensor."""
     with safe_open(path, framework="pt") as file:
-        metadata, tensor = file.metadata(), file.get_tensor("logits")
+        metadata, tensor = json.loads(file.metadata()["artifact"]), file.get_tensor("logits")
     changed = change(metadata, tensor)
-    save_file({"logits": tensor if changed is None else changed}, path, metadata)
+    tensor = tensor if changed is None else changed
+    save_file({"logits": tensor}, path, {"artifact": json.dumps(metadata)})
 
 
 def refusal(directory: Path, rows: Rows, source: Source = SOURCE) -> str:
