@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
-from scipy.sparse import triu
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline.errors import UserError
 
@@ -85,11 +83,23 @@ def documents(package: str) -> Iterator[Document]:
         source = path.read_text(encoding="utf-8")
         if '"""' not in source:
             continue
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                document = _document(package, ast.get_docstring(node) or "")
-                if document:
-                    yield document
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:  # written for a newer Python
+            continue
+        for docstring in _docstrings(tree):
+            document = _document(package, docstring)
+            if document:
+                yield document
+
+
+def _docstrings(node: ast.AST) -> Iterator[str]:
+    """Of all functions and classes below ``node``, in the order of the source."""
+    # Statements alone are visited, not the expressions in them, which are many times more.
+    for child in getattr(node, "body", ()):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield ast.get_docstring(child) or ""
+        yield from _docstrings(child)
 
 
 def _document(package: str, docstring: str) -> Document | None:
@@ -122,6 +132,10 @@ def distinct(documents: list[Document]) -> list[Document]:
         if not keys & seen:
             kept.append(document)
         seen |= keys
+    # Every stage checks the settings of this corpus, and only the download pays for these imports.
+    from scipy.sparse import triu
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     texts = [f"{document.question} {document.passage}" for document in kept]
     vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
     similar = triu(vectors @ vectors.T, k=1).tocoo()

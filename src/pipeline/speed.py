@@ -11,7 +11,7 @@ from pipeline.encoding import Encoded
 from pipeline.inference import predict
 from pipeline.models import GOLDEN, PairModel
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def untrained_twin(encoder: dict[str, Any], classes: int) -> PairModel:
