@@ -1,13 +1,15 @@
 """The embedded corpus: question-passage pairs from the docstrings of the pinned packages.
 
 The first line of a docstring plays the question and the prose below it the passage. Half of the
-pairs keep their passage, half get that of another function of the same package. Sources are parsed,
-never imported; the standard library is left out, so the corpus depends on the pinned packages only.
+pairs keep their passage, half get that of another function of the same package, which shares words
+with the question. Sources are parsed, never imported; the standard library is left out, so the
+corpus depends on the pinned packages only.
 """
 
 import ast
 import hashlib
 import importlib.util
+import math
 import random
 import re
 from collections import defaultdict
@@ -38,6 +40,8 @@ PACKAGES = (
 )
 SHARES = {"train": 0.15, "validation": 0.05, "test": 0.2, "pool": 0.6}
 PASSAGE_WORDS = 26
+RIVALS = 3
+"""Wrong passages drawn for a question; the likest of them is taken. More make it harder."""
 NEAR_DUPLICATE = 0.7
 """TF-IDF cosine from which two docstrings count as one."""
 HEADINGS = (
@@ -164,19 +168,39 @@ def _split(document: Document) -> str:
 def _pairs(documents: list[Document]) -> pa.Table:
     """One row per document, in an order set by its text; every second one gets a wrong passage."""
     documents = sorted(documents, key=lambda d: _number("order", d.question, d.passage))
-    packages: dict[str, list[int]] = defaultdict(list)
-    for i, document in enumerate(documents):
-        packages[document.package].append(i)
-    passages, labels = [], []
-    for i, document in enumerate(documents):
-        others = [j for j in packages[document.package] if j != i]
-        wrong = i % 2 == 1 and bool(others)
-        choice = (
-            random.Random(_number("negative", document.question)).choice(others) if wrong else i
-        )
-        passages.append(documents[choice].passage)
-        labels.append(0 if wrong else 1)
-    questions = [document.question for document in documents]
+    packages: dict[str, list[Document]] = defaultdict(list)
+    for document in documents:
+        packages[document.package].append(document)
+    answers = [
+        _rival(document, packages[document.package]) if i % 2 else document
+        for i, document in enumerate(documents)
+    ]
+    labels = [int(answer is document) for answer, document in zip(answers, documents, strict=True)]
     return pa.table(
-        {"text_a": questions, "text_b": passages, "label": pa.array(labels, pa.int64())}
+        {
+            "text_a": [document.question for document in documents],
+            "text_b": [answer.passage for answer in answers],
+            "label": pa.array(labels, pa.int64()),
+        }
     )
+
+
+def _rival(document: Document, package: list[Document]) -> Document:
+    """Of a few other documents, the one whose passage shares most words with the question.
+
+    Words are weighed against the length of the passage. A document alone in its package has no
+    rival and stays itself.
+    """
+    drawn = random.Random(_number("rival", document.question))
+    others = drawn.sample(package, min(RIVALS + 1, len(package)))
+    asked = _content(document.question)
+
+    def likeness(other: Document) -> float:
+        said = _content(other.passage)
+        return len(asked & said) / (1 + math.sqrt(len(said)))
+
+    return max([one for one in others if one is not document][:RIVALS] or [document], key=likeness)
+
+
+def _content(text: str) -> set[str]:
+    return {word for word in _words(text).split() if len(word) > 3}

@@ -1,5 +1,6 @@
 """What the student keeps of its teachers and what it costs, on the task's test split."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline import logits, models, speed
-from pipeline.encoding import Encoded, encode
+from pipeline.encoding import encode
 from pipeline.ensemble import mean_probability
 from pipeline.errors import UserError
 from pipeline.inference import predict
@@ -62,6 +63,7 @@ def evaluate(
         )
     encoded = encode(tokenizer, test, card.max_length)
     expected = models.tokenizer_hash(tokenizer)
+    shapes: dict[str, str] = {}
     timed: dict[str, tuple[PairModel, Sequence[str]]] = {}
     said: dict[str, Tensor] = {}
     parameters: dict[str, int] = {}
@@ -69,8 +71,10 @@ def evaluate(
         source = logits.check_source(logits_root / name, name, expected, card.max_length)
         _, notes = logits.read_source(logits_root / name)
         said[name] = logits.read(logits_root / name, source, test)[:, None]
-        twin = speed.untrained_twin(notes["encoder"], len(test.label_names))
-        timed[name] = (twin, list(twin.heads))
+        shapes[name] = json.dumps(notes["encoder"], sort_keys=True)
+        if shapes[name] not in timed:
+            twin = speed.untrained_twin(notes["encoder"], len(test.label_names))
+            timed[shapes[name]] = (twin, list(twin.heads))
         parameters[name] = notes["parameters"]
     said[MEAN_OF_TEACHERS] = torch.cat([said[name] for name in teachers], dim=1)
     parameters[MEAN_OF_TEACHERS] = sum(parameters.values())
@@ -82,27 +86,17 @@ def evaluate(
             said[name] = predict(model, encoded, its_card.heads)
             timed[name] = (model, its_card.heads)
             parameters[name] = models.parameters(model)
-    return _compare(test, teachers, said, parameters, _speedups(timed, teachers, encoded))
-
-
-def _speedups(
-    timed: dict[str, tuple[PairModel, Sequence[str]]], teachers: Sequence[str], encoded: Encoded
-) -> dict[str, float]:
-    rates = dict(
-        zip(
-            timed,
-            speed.pairs_per_second(list(timed.values()), encoded.first(SPEED_ROWS)),
-            strict=True,
-        )
-    )
+    measured = speed.pairs_per_second(list(timed.values()), encoded.first(SPEED_ROWS))
+    rates = dict(zip(timed, measured, strict=True))
+    rates |= {name: rates[shape] for name, shape in shapes.items()}
     rates[MEAN_OF_TEACHERS] = 1 / sum(1 / rates[name] for name in teachers)
     slowest = min(rates[name] for name in teachers)
-    return {name: rate / slowest for name, rate in rates.items()}
+    speedups = {name: rates[name] / slowest for name in said}
+    return _compare(test, said, parameters, speedups)
 
 
 def _compare(
     test: Rows,
-    teachers: Sequence[str],
     said: dict[str, Tensor],
     parameters: dict[str, int],
     speedups: dict[str, float],

@@ -4,14 +4,19 @@ Like the console, this module decides nothing about what is made: it only refuse
 it as a dependency, although it knows every section.
 """
 
+import re
 from typing import Any
 
 from pipeline import params
 from pipeline.distillation import Stage, Stage2, Student
 from pipeline.errors import UserError
 from pipeline.finetuning import Teacher
+from pipeline.models import GOLDEN
 from pipeline.sources import Corpus
 
+NAME = re.compile(r"[\w-]+", re.ASCII)
+RESERVED = (GOLDEN, "student")
+"""Names of a head and of a line in the table."""
 SECTIONS = ("alpha", "max_length", "corpora", "teachers", "student", "stage1", "stage2")
 
 
@@ -31,6 +36,11 @@ def checked_params() -> dict[str, Any]:
         params.teachers(content, stage)
     corpora = params.section(content, "corpora", dict[str, Corpus])
     for name, teacher in params.section(content, "teachers", dict[str, Teacher]).items():
+        if not NAME.fullmatch(name) or name in RESERVED:
+            raise UserError(
+                f"params.yaml: a teacher cannot be called '{name}': use letters, digits, '-' and "
+                f"'_', and neither of {', '.join(RESERVED)}."
+            )
         if teacher.corpus not in corpora:
             raise UserError(
                 f"params.yaml: 'teachers.{name}.corpus' is '{teacher.corpus}', which 'corpora' "

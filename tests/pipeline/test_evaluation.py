@@ -1,0 +1,135 @@
+"""The table: each line is what its own model answers, on the same rows."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import LABEL_NAMES, rows_of
+from rich.console import Console
+from scipy.special import softmax
+from transformers import AutoTokenizer
+
+from pipeline import logits, models, report
+from pipeline.encoding import encode
+from pipeline.errors import UserError
+from pipeline.evaluation import Evaluation, evaluate
+from pipeline.inference import predict
+from pipeline.logits import Source
+from pipeline.models import Card, PairModel
+from pipeline.rows import Rows
+
+TEST = rows_of(40, 2, "task/test")
+RIGHT = torch.from_numpy(TEST.labels)
+
+
+def save_student(directory: Path, bert: Path, heads: tuple[str, ...], seed: int) -> None:
+    encoder, tokenizer = models.load_pretrained(str(bert), layers=1)
+    torch.manual_seed(seed)
+    model = PairModel(encoder, heads, 1, 2, 0.0)
+    for head in model.heads.parameters():
+        torch.nn.init.normal_(head)
+    models.save(directory, model, tokenizer, Card(LABEL_NAMES, 16, 1, heads))
+
+
+@pytest.fixture
+def place(tmp_path: Path, tiny_bert: Path) -> Path:
+    """Teacher t1 is always right; t2 is wrong, and surer of it, on the first 10 of 40 rows."""
+    encoder, tokenizer = models.load_pretrained(str(tiny_bert))
+    source = Source("t1", "w1", models.tokenizer_hash(tokenizer), 16, LABEL_NAMES)
+    notes = {"parameters": 1_000_000, "encoder": encoder.config.to_diff_dict()}
+    said = {"t1": torch.eye(2)[RIGHT], "t2": 3 * torch.eye(2)[RIGHT]}
+    said["t2"][:10] = said["t2"][:10].flip(1)
+    for name, tensor in said.items():
+
+        def score(rows: Rows, start: int, stop: int, tensor: torch.Tensor = tensor) -> torch.Tensor:
+            return tensor[start:stop].clone()
+
+        own = dataclasses.replace(source, teacher=name)
+        logits.write(tmp_path / "logits" / name, own, [TEST], notes, score, tmp_path / "parts")
+    save_student(tmp_path / "stage1", tiny_bert, ("t1", "t2"), 1)
+    save_student(tmp_path / "stage2", tiny_bert, ("golden", "t1", "t2"), 2)
+    return tmp_path
+
+
+def run(place: Path, test: Rows = TEST) -> Evaluation:
+    return evaluate(test, ("t1", "t2"), place / "logits", place / "stage1", place / "stage2")
+
+
+def test_every_system_is_scored_by_its_own_answers(place: Path) -> None:
+    result = run(place)
+    assert list(result.systems) == ["t1", "t2", "teachers' mean", "stage 1", "student"]
+    accuracies = {name: one.score.accuracy.value for name, one in result.systems.items()}
+    assert accuracies["t1"] == 1.0
+    assert accuracies["t2"] == 0.75
+    # The mean follows t2 where it is surer: 0.73 for the right class against 0.95 for the wrong.
+    assert accuracies["teachers' mean"] == 0.75
+    assert result.systems["t1"].agreement == 0.75
+    assert result.systems["teachers' mean"].agreement == 1.0
+    assert result.gains["t1"].value == pytest.approx(accuracies["student"] - 1.0)
+
+
+def test_the_student_answers_with_the_mean_of_all_its_heads(place: Path, tiny_bert: Path) -> None:
+    model, _, card = models.load(place / "stage2")
+    encoded = encode(AutoTokenizer.from_pretrained(tiny_bert), TEST, 16)
+    said = predict(model, encoded, card.heads).numpy()
+    expected = (softmax(said, axis=-1).mean(axis=1).argmax(axis=1) == TEST.labels).mean()
+    assert run(place).systems["student"].score.accuracy.value == pytest.approx(expected)
+
+
+def test_size_and_speed_are_compared_with_the_slowest_teacher(place: Path) -> None:
+    systems = run(place).systems
+    assert systems["t1"].parameters == 1_000_000
+    assert systems["t1"].megabytes == 4.0
+    assert systems["teachers' mean"].parameters == 2_000_000
+    assert systems["t1"].speedup == systems["t2"].speedup == 1.0
+    assert systems["teachers' mean"].speedup == pytest.approx(0.5)
+    assert systems["student"].speedup > 0
+
+
+def test_stage_1_has_no_line_where_it_answers_another_question(
+    place: Path, tiny_bert: Path
+) -> None:
+    encoder, tokenizer = models.load_pretrained(str(tiny_bert), layers=1)
+    other = Card(("no", "yes"), 16, 1, ("t1",))
+    models.save(place / "stage1", PairModel(encoder, ("t1",), 1, 2, 0.0), tokenizer, other)
+    assert list(run(place).systems) == ["t1", "t2", "teachers' mean", "student"]
+
+
+def test_a_student_of_other_classes_is_refused(place: Path) -> None:
+    with pytest.raises(UserError, match="scores the classes irrelevant, relevant, but task/test"):
+        run(place, dataclasses.replace(TEST, label_names=("no", "yes")))
+
+
+def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
+    result = run(place)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(report.table(result))
+    shown = console.export_text()
+    student = result.systems["student"]
+    line = next(line for line in shown.splitlines() if "student" in line)
+    assert f"{student.score.accuracy.value:.1%}" in line
+    assert "Test split of the task: 40 rows" in shown
+    numbers = report.metrics(result)
+    assert numbers["accuracy_of"] == {
+        "t1": 1.0,
+        "t2": 0.75,
+        "teachers_mean": 0.75,
+        "stage_1": result.systems["stage 1"].score.accuracy.value,
+    }
+    assert numbers["student"]["accuracy"] == student.score.accuracy.value
+    assert len(report.sentences(result)) == 4
+
+
+def test_a_difference_inside_its_interval_is_not_called_a_gain(place: Path) -> None:
+    given = run(place)
+    gains = {
+        "sure": dataclasses.replace(given.gains["t1"], value=0.03, low=0.01, high=0.05),
+        "unsure": dataclasses.replace(given.gains["t1"], value=0.01, low=-0.01, high=0.03),
+    }
+    said = report.sentences(dataclasses.replace(given, gains=gains))
+    assert said == [
+        "student against sure: +3.0 points [+1.0, +5.0]",
+        "student against unsure: +1.0 points [-1.0, +3.0], within the noise of these rows",
+    ]

@@ -1,0 +1,75 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from closure import ROOT
+from conftest import tiny_params
+
+from pipeline.errors import UserError
+from pipeline.preflight import checked_params
+
+
+def check(place: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]) -> dict[str, Any]:
+    (place / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(place)
+    return checked_params()
+
+
+def test_the_default_params_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert checked_params()["alpha"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("temperature", 2, "'temperature' is not a setting; it takes alpha"),
+        ("alpha", 2, "'alpha' is 2.0, but must be from 0 to 1"),
+        ("max_length", 4, "'max_length' is 4, but must be at least 8"),
+        ("teachers.t1.learning_rate", 1, "'teachers.t1.learning_rate' is not a setting"),
+        ("teachers.t2.corpus", "web", "'teachers.t2.corpus' is 'web', but must be one of task"),
+        ("teachers.golden", {}, "'teachers.golden.lr' is missing"),
+        ("stage1.teachers", ["t9"], "'stage1.teachers' names 't9'"),
+        ("stage2.lr", "fast", "'stage2.lr' is 'fast', but must be a number"),
+        ("student.head_layers", 4, "'student.head_layers' is 4, but must be one of 1, 2, 3"),
+        ("corpora.task.source", None, "'corpora.task.source' is None, but must be a text"),
+    ],
+)
+def test_any_wrong_setting_is_refused_whichever_stage_runs(
+    path: str,
+    value: Any,
+    sentence: str,
+    corpora: Path,
+    tiny_bert: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = tiny_params(corpora, tiny_bert)
+    place = params
+    *steps, last = path.split(".")
+    for step in steps:
+        place = place[step]
+    place[last] = value
+    with pytest.raises(UserError) as error:
+        check(tmp_path, monkeypatch, params)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["golden", "student", "a/b", "a.b", ""])
+def test_a_teacher_cannot_bear_any_name(
+    name: str, corpora: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tiny_params(corpora, tiny_bert)
+    params["teachers"][name] = params["teachers"]["t1"]
+    with pytest.raises(UserError, match=f"a teacher cannot be called '{name}'"):
+        check(tmp_path, monkeypatch, params)
+
+
+def test_a_missing_corpus_is_named(
+    corpora: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tiny_params(corpora, tiny_bert)
+    del params["corpora"]["general"]
+    with pytest.raises(UserError, match="'general' is not among task"):
+        check(tmp_path, monkeypatch, params)
