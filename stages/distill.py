@@ -12,7 +12,6 @@ from pipeline.preflight import checked_params
 
 def main() -> str:
     content = checked_params()
-    params.teachers(content, "stage1")
     curve = distill(
         params.section(content, "student", Student),
         params.section(content, "stage1", Stage),

@@ -12,7 +12,6 @@ from pipeline.preflight import checked_params
 
 def main() -> str:
     content = checked_params()
-    params.teachers(content, "stage2")
     curve, heads = finetune_student(
         params.section(content, "student", Student),
         params.section(content, "stage2", Stage2),
@@ -28,7 +27,6 @@ def main() -> str:
     write_json(
         Path("metrics/stage2.json"),
         {
-            "validation_loss": round(curve[-1].validation_loss, 4),
             "soft_heads_carried_over": len(heads.carried_over),
             "soft_heads_started_afresh": len(heads.started_afresh),
         },

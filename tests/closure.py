@@ -16,6 +16,8 @@ def imported(path: Path) -> set[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):
             names.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("pipeline") for alias in node.names), path
     return {LIBRARY / f"{name}.py" for name in names}
 
 

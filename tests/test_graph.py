@@ -7,6 +7,8 @@ import pytest
 import yaml
 from closure import LIBRARY, NEVER_CHANGES_WHAT_IS_MADE, ROOT, closure, imported
 
+from pipeline import docstrings
+
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = {name: stage.get("do", stage) for name, stage in GRAPH.items()}
 LAYERS = (
@@ -53,12 +55,11 @@ def test_every_module_has_a_layer_and_imports_only_downwards() -> None:
             assert layer_of[path.stem] <= layer_of[module], f"{module} imports {path.stem}"
 
 
-def test_the_library_imports_neither_dvc_nor_the_stages() -> None:
+def test_the_library_never_imports_dvc() -> None:
     for path in LIBRARY.glob("*.py"):
         text = path.read_text()
         assert "import dvc" not in text
         assert "from dvc" not in text
-        assert "stages" not in {path.parent.name for path in imported(path)}
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,22 @@ def test_students_read_logits_and_never_teachers() -> None:
         deps = STAGES[stage]["deps"]
         assert "data/logits" in deps
         assert not any(dep.startswith("models/teachers") for dep in deps)
+
+
+def test_every_package_of_the_docs_corpus_is_required_by_name() -> None:
+    lines = (ROOT / "requirements.txt").read_text().split()
+    required = {line.replace("-", "_").replace("scikit_learn", "sklearn") for line in lines}
+    assert set(docstrings.PACKAGES) <= required
+
+
+def test_every_requirement_is_pinned() -> None:
+    pinned = {
+        line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().split()
+    }
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        lines = (ROOT / name).read_text().splitlines()
+        wanted = {line.replace("-", "_") for line in lines if line and line[0] not in "#-"}
+        assert wanted <= {pin.replace("-", "_") for pin in pinned}
 
 
 def _published() -> dict[str, Any]:

@@ -20,8 +20,9 @@ EVALUATION = ("test", "validation")
 def download(settings: dict[str, Corpus], directory: Path) -> dict[str, dict[str, Any]]:
     """Fetch, check and clean ``task`` and ``general`` into ``directory``; returns their cards.
 
-    A row that repeats inside its split is dropped, and so is one of any other split that also
-    stands in an evaluation split of either corpus. Raises UserError naming corpus and split.
+    A row that repeats inside its split is dropped, and so is one that stands in an evaluation split
+    before it in the order task, general and in each test, validation, train, pool. Raises UserError
+    naming corpus and split.
     """
     evaluation: set[bytes] = set()
     cards: dict[str, dict[str, Any]] = {}
@@ -31,6 +32,7 @@ def download(settings: dict[str, Corpus], directory: Path) -> dict[str, dict[str
         if corpus.validation_rows:
             chosen = _lowest(_ids(tables["train"]), corpus.validation_rows)
             tables["validation"] = tables["train"].filter(pa.array(chosen))
+            tables["train"] = tables["train"].filter(pa.array(~chosen))
         for role in required:
             if role not in tables:
                 raise UserError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,9 @@ from pipeline.params import require
 from pipeline.resume import Checkpoint, fingerprint
 from pipeline.rows import Rows
 from pipeline.training import Epoch, Training, train
+
+HELD_OUT = 20
+"""One in so many rows of the pool measures stage 1 instead of being learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,8 @@ def distill(
     Saves the student to ``directory`` and returns its curve; losses are mean soft losses per row,
     and the last twentieth of the pool is held out to measure them.
     """
+    if len(pool) < HELD_OUT:
+        raise UserError(f"{pool.name} has {len(pool)} rows, but stage 1 needs {HELD_OUT} or more.")
     runtime.seed_step(settings.seed, -1)
     encoder, tokenizer = _pretrained(student, settings.dropout, max_length)
     sources = _sources(settings.teachers, logits_root, tokenizer, max_length)
@@ -99,22 +105,21 @@ def distill(
     model = PairModel(
         encoder, settings.teachers, student.head_layers, len(label_names), settings.dropout
     )
-    cut = len(pool) - max(1, len(pool) // 20)
+    cut = len(pool) - len(pool) // HELD_OUT
     encoded = encode(tokenizer, pool, max_length, 0, cut)
     held_out = encode(tokenizer, pool, max_length, cut)
 
+    loss = partial(soft_loss, kind=settings.soft_loss, temperature=settings.temperature)
+
     def row_loss(model: PairModel, batch: Batch, indices: Tensor) -> Tensor:
         soft = model(batch, settings.teachers)
-        teacher = targets[indices].to(soft.device)
-        return soft_loss(soft, teacher, settings.soft_loss, settings.temperature)
+        return loss(soft, targets[indices].to(soft.device))
 
     def validate() -> float:
-        soft = predict(model, held_out, settings.teachers)
-        return (
-            soft_loss(soft, targets[cut:], settings.soft_loss, settings.temperature).mean().item()
-        )
+        return loss(predict(model, held_out, settings.teachers), targets[cut:]).mean().item()
 
-    identity = fingerprint((student, settings), model, encoded.ids, [targets])
+    arrays = (encoded.ids, held_out.ids, targets.numpy())
+    identity = fingerprint((student, settings, max_length), model, arrays)
     checkpoint = Checkpoint("distill", identity)
     curve = train(model, encoded, row_loss, settings, "stage 1", checkpoint, validate)
     card = Card(label_names, max_length, student.head_layers, settings.teachers, _weights(sources))
@@ -151,7 +156,7 @@ def finetune_student(
     sources = _sources(teachers, logits_root, tokenizer, max_length)
     label_names = training.label_names
     for source in sources:
-        _same_labels(source, training)
+        logits.check_labels(source, training)
     runtime.seed_step(settings.seed, -1)
     model = PairModel(encoder, heads, student.head_layers, len(label_names), settings.dropout)
     weights = _weights(sources)
@@ -166,28 +171,22 @@ def finetune_student(
     )
     labels, held_out_labels = (torch.from_numpy(rows.labels) for rows in (training, validation))
 
-    def loss(scored: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        device = scored.device
-        soft = scored[:, len(golden) :]
-        return student_loss(
-            scored[:, 0],
-            labels.to(device),
-            soft,
-            targets.to(device),
-            alpha,
-            settings.soft_loss,
-            settings.temperature,
-        )
+    def loss(said: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        golden_logits, soft_logits = said[:, 0], said[:, len(golden) :]
+        kind, temperature = settings.soft_loss, settings.temperature
+        return student_loss(golden_logits, labels, soft_logits, targets, alpha, kind, temperature)
 
     def row_loss(model: PairModel, batch: Batch, indices: Tensor) -> Tensor:
-        return loss(model(batch, heads), labels[indices], targets[indices])
+        said = model(batch, heads)
+        return loss(said, labels[indices].to(said.device), targets[indices].to(said.device))
 
     def validate() -> float:
-        return (
-            loss(predict(model, held_out, heads), held_out_labels, held_out_targets).mean().item()
-        )
+        said = predict(model, held_out, heads)
+        return loss(said, held_out_labels, held_out_targets).mean().item()
 
-    identity = fingerprint((student, settings, alpha), model, encoded.ids, [labels, targets])
+    arrays = (encoded.ids, held_out.ids, training.labels, validation.labels)
+    soft = (targets.numpy(), held_out_targets.numpy())
+    identity = fingerprint((student, settings, alpha, max_length), model, (*arrays, *soft))
     checkpoint = Checkpoint("finetune_student", identity)
     curve = train(model, encoded, row_loss, settings, "stage 2", checkpoint, validate)
     saved = Card(label_names, max_length, student.head_layers, heads, weights)
@@ -209,7 +208,7 @@ def _pretrained(student: Student, dropout: float, max_length: int) -> tuple[PreT
 def _sources(teachers: Sequence[str], root: Path, tokenizer: Any, max_length: int) -> list[Source]:
     """What made each teacher's logits, checked against what the student reads."""
     expected = models.tokenizer_hash(tokenizer)
-    sources = [logits.check_source(root / t, t, expected, max_length) for t in teachers]
+    sources = [logits.check_source(root / t, t, expected, max_length)[0] for t in teachers]
     for source in sources[1:]:
         if source.label_names != sources[0].label_names:
             raise UserError(
@@ -218,15 +217,6 @@ def _sources(teachers: Sequence[str], root: Path, tokenizer: Any, max_length: in
                 f"{', '.join(source.label_names)}): give a stage teachers of one label set."
             )
     return sources
-
-
-def _same_labels(source: Source, rows: Rows) -> None:
-    if source.label_names != rows.label_names:
-        raise UserError(
-            f"teacher '{source.teacher}' scores the classes {', '.join(source.label_names)}, but "
-            f"{rows.name} has {', '.join(rows.label_names)}, in this order: mend label_names in "
-            f"params.yaml and run `dvc repro`."
-        )
 
 
 def _targets(sources: Sequence[Source], root: Path, rows: Rows) -> Tensor:

@@ -10,7 +10,7 @@ from pipeline import console, logits, models
 from pipeline.encoding import encode
 from pipeline.inference import predict
 from pipeline.logits import Source
-from pipeline.resume import ROOT, code_hash
+from pipeline.resume import ROOT, fingerprint
 from pipeline.rows import Rows
 
 
@@ -32,9 +32,7 @@ def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
         "parameters": models.parameters(model),
         "encoder": model.encoder.config.to_diff_dict(),
     }
-    identity = "-".join(
-        [source.weights[:16], code_hash(), *(rows.fingerprint[:8] for rows in splits)]
-    )
+    identity = fingerprint((source, notes, [rows.fingerprint for rows in splits]))
     parts = ROOT / f"dump_logits-{name}" / identity
     total = sum(len(rows) for rows in splits)
     done = logits.finished_rows(parts, splits)

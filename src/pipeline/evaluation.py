@@ -25,7 +25,6 @@ MEAN_OF_TEACHERS = "teachers' mean"
 class System:
     """One line of the table."""
 
-    name: str
     score: Score
     agreement: float
     """Share of rows on which it chooses the class of the teachers' mean."""
@@ -68,8 +67,8 @@ def evaluate(
     said: dict[str, Tensor] = {}
     parameters: dict[str, int] = {}
     for name in teachers:
-        source = logits.check_source(logits_root / name, name, expected, card.max_length)
-        _, notes = logits.read_source(logits_root / name)
+        source, notes = logits.check_source(logits_root / name, name, expected, card.max_length)
+        logits.check_labels(source, test)
         said[name] = logits.read(logits_root / name, source, test)[:, None]
         shapes[name] = json.dumps(notes["encoder"], sort_keys=True)
         if shapes[name] not in timed:
@@ -105,7 +104,6 @@ def _compare(
     probabilities = {name: mean_probability(logits) for name, logits in said.items()}
     systems = {
         name: System(
-            name,
             score(one, labels),
             agreement(one, probabilities[MEAN_OF_TEACHERS]),
             parameters[name],

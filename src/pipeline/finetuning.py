@@ -26,7 +26,7 @@ class Teacher(Training):
     """Hub id, directory, or ``package:NAME`` of the pretrained encoder."""
     revision: str | None = None
     """Commit of the hub id."""
-    corpus: Literal["task", "general"] = "task"
+    corpus: Literal["task", "general"]
     """The corpus whose gold labels it learns."""
     layers: int | None = None
     """Keep only the lowest layers; all by default."""
@@ -65,7 +65,8 @@ def finetune(
     def validate() -> float:
         return cross_entropy(predict(model, held_out, [GOLDEN])[:, 0], held_out_labels).item()
 
-    identity = fingerprint(settings, model, encoded.ids, [labels])
+    arrays = (encoded.ids, held_out.ids, training.labels, validation.labels)
+    identity = fingerprint((settings, max_length), model, arrays)
     checkpoint = Checkpoint(f"finetune_teacher-{name}", identity)
     curve = train(model, encoded, row_loss, settings, f"teacher {name}", checkpoint, validate)
     models.save(directory, model, tokenizer, Card(label_names, max_length, 1, (GOLDEN,)))

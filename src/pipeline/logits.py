@@ -27,7 +27,7 @@ FORMAT = "1"
 METADATA = "artifact"
 """One entry holds all metadata: safetensors writes several in an order that changes by the run."""
 LOGITS = Path("data/logits")
-PART_ROWS = 1_024
+PART_ROWS = 256
 """Rows scored between two checkpoints of a dump."""
 SHARD_ROWS = 4_194_304
 """Most rows in one file."""
@@ -124,7 +124,7 @@ def _metadata(source: Source, rows: Rows, shard: int, tensor: Tensor) -> dict[st
         "rows": str(len(rows)),
         "fingerprint": rows.fingerprint,
         "shard": f"{shard + 1} of {len(shard_files(rows))}",
-        "dtype": str(tensor.dtype),
+        "dtype": "torch.float32",
         "checksum": checksum(tensor),
     }
 
@@ -146,18 +146,30 @@ def read_source(directory: Path) -> tuple[Source, dict[str, Any]]:
         raise UserError(
             f"{path} is missing: {_remedy(directory)}, or `dvc pull dump_logits`."
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged: {_remedy(directory)}.") from None
 
 
-def check_source(directory: Path, teacher: str, tokenizer: str, max_length: int) -> Source:
-    """The source of an artifact, after checking that ``teacher`` read what a student will read."""
-    source, _ = read_source(directory)
+def check_source(
+    directory: Path, teacher: str, tokenizer: str, max_length: int
+) -> tuple[Source, dict[str, Any]]:
+    """``read_source``, after checking that ``teacher`` read what a student will read."""
+    source, notes = read_source(directory)
     path = directory / "card.json"
     _agree(path, "teacher", source.teacher, teacher)
     _agree(path, "tokenizer", source.tokenizer, tokenizer)
     _agree(path, "max_length", str(source.max_length), str(max_length))
-    return source
+    return source, notes
+
+
+def check_labels(source: Source, rows: Rows) -> None:
+    """Raises UserError unless the teacher's classes are those of ``rows``, in the same order."""
+    if source.label_names != rows.label_names:
+        raise UserError(
+            f"teacher '{source.teacher}' scores the classes {', '.join(source.label_names)}, but "
+            f"{rows.name} has {', '.join(rows.label_names)}, in this order: mend label_names in "
+            "params.yaml and run `dvc repro`."
+        )
 
 
 def read(directory: Path, source: Source, rows: Rows) -> Tensor:
@@ -179,6 +191,7 @@ def read(directory: Path, source: Source, rows: Rows) -> Tensor:
             ) from None
         except (SafetensorError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}): {_remedy(directory)}.") from None
+        _agree(path, "tensor type", str(tensor.dtype), "torch.float32")
         for field, value in _metadata(source, rows, shard, tensor).items():
             _agree(path, field, metadata.get(field, "missing"), value)
         tensors.append(tensor)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from pipeline.artifacts import file_hash, read_json, whole_directory, write_json
@@ -98,6 +98,11 @@ def load_pretrained(
     UserError if they cannot be had or the encoder cannot read ``max_length`` tokens.
     """
     source = _source(weights)
+    if revision is None and not Path(source).is_dir():
+        raise UserError(
+            f"the weights '{weights}' are no directory here, and a hub id needs a revision, so "
+            "that they stay the same: set the revision beside them."
+        )
     try:
         config = AutoConfig.from_pretrained(source, revision=revision)
         depth = config.num_hidden_layers
@@ -111,15 +116,17 @@ def load_pretrained(
                 "tokens."
             )
         config.num_hidden_layers = layers or depth
-        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-        extra = {"add_pooling_layer": False} if config.model_type == "bert" else {}
+        # Each family names its dropouts in its own way, but always with this word.
+        for name, value in config.to_dict().items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(config, name, dropout)
         encoder = AutoModel.from_pretrained(
             source,
             config=config,
             revision=revision,
             use_safetensors=True,
             dtype=torch.float32,
-            **extra,
+            **without_pooler(config),
         )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     except (OSError, ValueError) as error:
@@ -129,6 +136,11 @@ def load_pretrained(
             "name a directory, a hub id that this machine can reach, or package:NAME."
         ) from None
     return encoder, tokenizer
+
+
+def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
+    """The argument that spares a BERT the pooler, which no head here reads."""
+    return {"add_pooling_layer": False} if config.model_type == "bert" else {}
 
 
 def _source(weights: str) -> str:

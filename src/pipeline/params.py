@@ -37,7 +37,7 @@ def section(content: Mapping[str, Any], name: str, kind: Any) -> Any:
     value: Any = content
     for step in name.split("."):
         if not isinstance(value, Mapping) or step not in value:
-            known = ", ".join(value) if isinstance(value, Mapping) else "none"
+            known = ", ".join(map(str, value)) if isinstance(value, Mapping) else "none"
             raise UserError(f"params.yaml has no '{name}': '{step}' is not among {known}.")
         value = value[step]
     return convert(value, kind, name)
@@ -52,7 +52,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         options = [option for option in get_args(kind) if option is not type(None)]
         return None if value is None else convert(value, options[0], where)
     if origin is Literal:
-        if value not in get_args(kind):
+        if not any(value == one and type(value) is type(one) for one in get_args(kind)):
             raise _wrong(where, value, f"one of {', '.join(map(str, get_args(kind)))}")
         return value
     if origin is tuple:

@@ -7,6 +7,8 @@ it as a dependency, although it knows every section.
 import re
 from typing import Any
 
+from torch.nn import ModuleDict
+
 from pipeline import params
 from pipeline.distillation import Stage, Stage2, Student
 from pipeline.errors import UserError
@@ -14,9 +16,9 @@ from pipeline.finetuning import Teacher
 from pipeline.models import GOLDEN
 from pipeline.sources import Corpus
 
-NAME = re.compile(r"[\w-]+", re.ASCII)
-RESERVED = (GOLDEN, "student")
-"""Names of a head and of a line in the table."""
+NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+RESERVED = (GOLDEN, "student", "stage1", "stage2", "stage_1", "teachers_mean")
+"""Names of a head, of curves and of metrics."""
 SECTIONS = ("alpha", "max_length", "corpora", "teachers", "student", "stage1", "stage2")
 
 
@@ -35,17 +37,22 @@ def checked_params() -> dict[str, Any]:
     for stage in ("stage1", "stage2"):
         params.teachers(content, stage)
     corpora = params.section(content, "corpora", dict[str, Corpus])
-    for name, teacher in params.section(content, "teachers", dict[str, Teacher]).items():
-        if not NAME.fullmatch(name) or name in RESERVED:
-            raise UserError(
-                f"params.yaml: a teacher cannot be called '{name}': use letters, digits, '-' and "
-                f"'_', and neither of {', '.join(RESERVED)}."
-            )
-        if teacher.corpus not in corpora:
-            raise UserError(
-                f"params.yaml: 'teachers.{name}.corpus' is '{teacher.corpus}', which 'corpora' "
-                "does not define."
-            )
     for name in ("general", "task"):
-        params.section(corpora, name, Any)
+        if name not in corpora:
+            raise UserError(f"params.yaml: 'corpora.{name}' is missing.")
+    for name, teacher in params.section(content, "teachers", dict[str, Teacher]).items():
+        # A head bears the name of its teacher, among the attributes of a module.
+        if not NAME.fullmatch(name) or name in RESERVED or hasattr(ModuleDict, name):
+            raise UserError(
+                f"params.yaml: a teacher cannot be called '{name}': start with a letter, go on "
+                "with letters, digits, '-' and '_', and take a word without a meaning here."
+            )
+        corpus = corpora[teacher.corpus]
+        if "train" not in corpus.splits or not (
+            corpus.validation_rows or "validation" in corpus.splits
+        ):
+            raise UserError(
+                f"params.yaml: teacher '{name}' learns from 'corpora.{teacher.corpus}', which has "
+                "no train and validation: name them in its splits."
+            )
     return content

@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from pipeline import runtime
 from pipeline.artifacts import whole_file
 
 ROOT = Path(".resume")
@@ -26,24 +27,17 @@ NOT_IN_IDENTITY = "pipeline.console"
 
 
 def fingerprint(
-    settings: Any, model: torch.nn.Module, tokens: np.ndarray, targets: Iterable[torch.Tensor]
+    settings: Any, model: torch.nn.Module | None = None, arrays: Iterable[np.ndarray] = ()
 ) -> str:
-    """A hash over what makes a training what it is.
+    """A hash over what makes a run what it is.
 
-    That is its settings (told apart by their repr), the initial weights, the tokens it reads, what
-    it is to learn, and the code of this library as far as it is loaded.
+    That is its settings (told apart by their repr), the weights it starts from, the arrays it reads
+    (tokens, labels, logits), the precision, and the code of this library as far as it is loaded.
     """
-    digest = hashlib.blake2b(repr(settings).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(tokens).data)
-    for tensor in (*model.state_dict().values(), *targets):
-        digest.update(np.ascontiguousarray(tensor.numpy()).data)
-    digest.update(code_hash().encode())
-    return digest.hexdigest()
-
-
-def code_hash() -> str:
-    """A hash over the source of every module of this library that is loaded, bar the console."""
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(repr((settings, runtime.precision())).encode(), digest_size=8)
+    weights = model.state_dict().values() if model else ()
+    for array in (*(tensor.numpy() for tensor in weights), *arrays):
+        digest.update(np.ascontiguousarray(array).data)
     for name, module in sorted(sys.modules.items()):
         if name.startswith("pipeline.") and name != NOT_IN_IDENTITY:
             digest.update(inspect.getsource(module).encode())

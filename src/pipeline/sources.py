@@ -23,7 +23,10 @@ class Corpus:
     """``corpora.general`` or ``corpora.task``: where its rows come from and what they mean."""
 
     source: str
-    """``docs`` (docstrings of the installed packages), a directory, or a hub id."""
+    """``docs`` (docstrings of the installed packages), a directory, or a hub id.
+
+    DVC does not look into a directory: after editing its files, run ``dvc repro -f download``.
+    """
     config: str | None = None
     """The hub's name of a configuration, such as ``rte`` of ``nyu-mll/glue``."""
     revision: str | None = None
@@ -50,6 +53,7 @@ class Corpus:
         require(all(most > 0 for most in self.rows.values()), "rows", "above 0 for every role")
         names = len(set(self.label_names))
         require(names == len(self.label_names) >= 2, "label_names", "two or more different names")
+        require(self.validation_rows >= 0, "validation_rows", "at least 0")
         if self.validation_rows:
             require("train" in self.splits, "splits.train", "given to carve validation from")
             carved = "validation" not in self.splits
@@ -70,8 +74,10 @@ def _fetch_split(name: str, corpus: Corpus, split: str) -> pa.Table:
         tables = docstrings.tables()
         if split not in tables:
             raise UserError(f"{where}: the docs corpus has only the splits {', '.join(tables)}.")
-        return tables[split]
-    table, class_names = _load(where, corpus, split)
+        table, names = tables[split], list(docstrings.LABEL_NAMES)
+        labels = _labels(where, name, corpus, "label", table["label"], names)
+        return table.set_column(2, "label", pa.array(labels))
+    table, class_names = _load(name, where, corpus, split)
     columns = {"text_a": corpus.text_a, "text_b": corpus.text_b}
     if corpus.label is not None:
         columns["label"] = corpus.label
@@ -84,25 +90,30 @@ def _fetch_split(name: str, corpus: Corpus, split: str) -> pa.Table:
     texts = [_texts(where, table, column) for column in (corpus.text_a, corpus.text_b)]
     labels = np.full(len(table), UNLABELLED, dtype=np.int64)
     if corpus.label is not None:
-        labels = _labels(where, name, corpus, table[corpus.label], class_names)
+        labels = _labels(where, name, corpus, corpus.label, table[corpus.label], class_names)
     return pa.table({"text_a": texts[0], "text_b": texts[1], "label": labels})
 
 
-def _load(where: str, corpus: Corpus, split: str) -> tuple[pa.Table, list[str] | None]:
+def _load(name: str, where: str, corpus: Corpus, split: str) -> tuple[pa.Table, list[str] | None]:
     """The split as Arrow, and the class names that the source itself declares."""
     # Only a corpus that is no docs corpus pays for this import.
     from datasets import ClassLabel, disable_progress_bars, load_dataset
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetsError
 
     disable_progress_bars()
     # Without this, a directory's files would only count as splits under a few well-known names.
     files = {split: f"{split}.*"} if Path(corpus.source).is_dir() else None
+    if files is None and corpus.revision is None:
+        raise UserError(
+            f"{where}: '{corpus.source}' is no directory here, and a hub id needs a revision, so "
+            f"that its rows stay the same: set corpora.{name}.revision."
+        )
     try:
         dataset = load_dataset(
             corpus.source, corpus.config, revision=corpus.revision, data_files=files, split=split
         )
-    except (DatasetNotFoundError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+    except (DatasetsError, OSError, ValueError) as error:
+        reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(
             f"{where}: '{corpus.source}' could not be read ({reason}); name a hub id that this "
             "machine can reach, or a local directory with one Parquet, CSV or JSON lines file per "
@@ -123,20 +134,24 @@ def _texts(where: str, table: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def _labels(
-    where: str, name: str, corpus: Corpus, values: pa.ChunkedArray, class_names: list[str] | None
+    where: str,
+    name: str,
+    corpus: Corpus,
+    column: str,
+    values: pa.ChunkedArray,
+    class_names: list[str] | None,
 ) -> np.ndarray:
     """Labels as indices into ``corpus.label_names``, matched by name wherever there are names."""
-    assert corpus.label is not None
     names = list(corpus.label_names)
     if class_names is not None and sorted(class_names) != sorted(names):
         raise UserError(
-            f"{where}, column '{corpus.label}' declares the classes {', '.join(class_names)}, but "
+            f"{where}, column '{column}' declares the classes {', '.join(class_names)}, but "
             f"corpora.{name}.label_names has {', '.join(names)}: give the same names."
         )
     if pa.types.is_integer(values.type):
         given = values.cast(pa.int64()).fill_null(UNLABELLED)
         bad = pc.or_(pc.less(given, UNLABELLED), pc.greater_equal(given, len(names)))
-        _refuse(where, corpus.label, bad, values, f"is not in 0 to {len(names) - 1}, nor -1")
+        _refuse(where, column, bad, values, f"is not in 0 to {len(names) - 1}, nor -1")
         order = names if class_names is None else class_names
         places = np.array([names.index(one) for one in order] + [UNLABELLED])
         return np.asarray(places[given.to_numpy()], dtype=np.int64)
@@ -144,7 +159,7 @@ def _labels(
     found = pc.index_in(as_text, pa.array(names))
     _refuse(
         where,
-        corpus.label,
+        column,
         pc.and_(found.is_null(), as_text.is_valid()),
         values,
         f"is not among {', '.join(names)}",

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from pipeline.encoding import Encoded
 from pipeline.inference import predict
-from pipeline.models import GOLDEN, PairModel
+from pipeline.models import GOLDEN, PairModel, without_pooler
 
 ROUNDS = 3
 
@@ -20,9 +20,8 @@ def untrained_twin(encoder: dict[str, Any], classes: int) -> PairModel:
     Its weights are random: speed does not depend on them, and a teacher's need not be at hand.
     """
     settings = {key: value for key, value in encoder.items() if key != "model_type"}
-    twin: PreTrainedModel = AutoModel.from_config(
-        AutoConfig.for_model(encoder["model_type"], **settings)
-    )
+    config = AutoConfig.for_model(encoder["model_type"], **settings)
+    twin: PreTrainedModel = AutoModel.from_config(config, **without_pooler(config))
     return PairModel(twin, [GOLDEN], 1, classes, 0.0)
 
 

@@ -33,7 +33,7 @@ class Training:
     epochs: int
     """Passes over the rows."""
     batch_size: int = 16
-    """Rows per optimizer step, over all processes together."""
+    """Rows per optimizer step."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """AdamW, Adam with L2 regularisation, or SGD with momentum 0.9."""
     weight_decay: float = 0.01
@@ -54,6 +54,7 @@ class Training:
         require(self.weight_decay >= 0, "weight_decay", "at least 0")
         require(0 <= self.warmup < 1, "warmup", "at least 0 and below 1")
         require(self.clip > 0, "clip", "above 0")
+        require(0 <= self.seed < 2**32, "seed", "from 0 to 2^32 - 1")
         require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1")
 
 
@@ -114,14 +115,12 @@ def train(
             model.train()
             batches = training_batches(encoded.lengths, settings.batch_size, settings.seed, epoch)
             for indices in batches[step - epoch * per_epoch :]:
-                runtime.seed_step(settings.seed, step, engine.process_index)
+                runtime.seed_step(settings.seed, step)
                 for group in optimizer.param_groups:
                     group["lr"] = settings.lr * schedule(step, total, settings.warmup)
-                share = indices[engine.process_index :: engine.num_processes]
-                batch = {k: v.to(engine.device) for k, v in collate(encoded, share).items()}
-                losses = row_loss(prepared, batch, torch.from_numpy(share))
-                loss = losses.sum() * (engine.num_processes / len(indices))
-                engine.backward(loss)
+                batch = {k: v.to(engine.device) for k, v in collate(encoded, indices).items()}
+                losses = row_loss(prepared, batch, torch.from_numpy(indices))
+                engine.backward(losses.mean())
                 engine.clip_grad_norm_(model.parameters(), settings.clip)
                 stepper.step()
                 stepper.zero_grad()

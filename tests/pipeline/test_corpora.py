@@ -216,7 +216,7 @@ def test_an_unreachable_source_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = corpus(tmp_path / "nowhere", "train")
-    assert "name a hub id that this machine can reach, or a local directory" in refusal(missing)
+    assert "is no directory here, and a hub id needs a revision" in refusal(missing)
 
     def offline(*arguments: Any, **settings: Any) -> None:
         assert settings["revision"] == "abc"
@@ -229,12 +229,30 @@ def test_an_unreachable_source_says_what_to_do(
     assert "'org/set' could not be read (Couldn't reach the hub); name a hub id" in refusal(hub)
 
 
+def test_a_malformed_file_ends_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "train.jsonl").write_text('{"text_a": "x", "text_b"')
+    assert "corpus 'task', split 'train'" in refusal(corpus(tmp_path / "s", "train"))
+    (tmp_path / "s" / "train.jsonl").unlink()
+    assert "could not be read" in refusal(corpus(tmp_path / "s", "train"))
+
+
+def test_the_docs_corpus_knows_its_own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"text_a": ["p", "q"], "text_b": ["r", "s"], "label": [0, 1]})
+    monkeypatch.setattr("pipeline.docstrings.tables", lambda: {"train": table})
+    swapped = corpus(Path("docs"), "train", label_names=tuple(reversed(LABEL_NAMES)))
+    assert sources.fetch("task", swapped)["train"]["label"].to_pylist() == [1, 0]
+    foreign = corpus(Path("docs"), "train", label_names=("no", "yes"))
+    assert "declares the classes irrelevant, relevant" in refusal(foreign)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"splits": {"dev": "dev"}}, "splits.dev' must be for one of test, validation"),
         ({"label_names": ("a", "a")}, "label_names' must be two or more different names"),
         ({"rows": {"train": 0}}, "rows' must be above 0"),
+        ({"validation_rows": -5}, "validation_rows' must be at least 0"),
         ({"validation_rows": 5}, "validation_rows' must be 0 where splits.validation is given"),
     ],
 )

@@ -216,6 +216,12 @@ def test_label_names_must_agree_between_teachers_and_with_the_task(
         stage2(tiny_bert, root, from_stage1=False, teachers=("t3",))
 
 
+def test_a_pool_too_small_to_hold_rows_out_is_refused(tiny_bert: Path, root: Path) -> None:
+    few = dataclasses.replace(POOL, table=POOL.table.slice(0, 5))
+    with pytest.raises(UserError, match="general/pool has 5 rows, but stage 1 needs 20"):
+        stage1(tiny_bert, root, few)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

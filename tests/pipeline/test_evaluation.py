@@ -102,6 +102,18 @@ def test_a_student_of_other_classes_is_refused(place: Path) -> None:
         run(place, dataclasses.replace(TEST, label_names=("no", "yes")))
 
 
+def test_a_teacher_of_other_classes_is_refused(place: Path, tiny_bert: Path) -> None:
+    source, notes = logits.read_source(place / "logits" / "t2")
+    swapped = dataclasses.replace(source, label_names=tuple(reversed(LABEL_NAMES)))
+
+    def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
+        return torch.zeros(stop - start, 2)
+
+    logits.write(place / "logits" / "t2", swapped, [TEST], notes, score, place / "parts")
+    with pytest.raises(UserError, match="'t2' scores the classes relevant, irrelevant, but task"):
+        run(place)
+
+
 def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
     result = run(place)
     console = Console(width=80, record=True, file=io.StringIO())

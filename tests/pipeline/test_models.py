@@ -88,6 +88,8 @@ def test_too_many_layers_unknown_weights_and_an_unknown_package_are_refused(
         models.load_pretrained(str(tiny_bert), max_length=33)
     with pytest.raises(UserError, match="could not be loaded"):
         models.load_pretrained(str(tmp_path))
+    with pytest.raises(UserError, match="a hub id needs a revision"):
+        models.load_pretrained("org/model")
     with pytest.raises(UserError, match="no installed package 'nowhere' carries"):
         models.load_pretrained("package:nowhere")
     with pytest.raises(UserError, match="holds no model"):

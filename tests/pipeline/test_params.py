@@ -17,6 +17,7 @@ class Example:
     lr: float
     epochs: int = 3
     kind: Literal["adam", "sgd"] = "adam"
+    depth: Literal[1, 2] = 1
     names: tuple[str, ...] = ()
     revision: str | None = None
     fast: bool = False
@@ -54,6 +55,8 @@ def test_values_arrive_with_their_types_and_defaults() -> None:
         ({"lr": 1, "epochs": 2.5}, "'part.epochs' is 2.5, but must be a whole number"),
         ({"lr": 1, "epochs": True}, "'part.epochs' is True, but must be a whole number"),
         ({"lr": 1, "kind": "lion"}, "'part.kind' is 'lion', but must be one of adam, sgd"),
+        ({"lr": 1, "depth": 2.0}, "'part.depth' is 2.0, but must be one of 1, 2"),
+        ({"lr": 1, "depth": True}, "'part.depth' is True, but must be one of 1, 2"),
         ({"lr": 1, "names": "t1"}, "'part.names' is 't1', but must be a list"),
         ({"lr": 1, "names": [1]}, "'part.names[0]' is 1, but must be a text"),
         ({"lr": 1, "fast": 1}, "'part.fast' is 1, but must be true or false"),

@@ -18,7 +18,7 @@ def check(place: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]) 
 
 def test_the_default_params_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert checked_params()["alpha"] == 0.9
+    assert set(checked_params()["teachers"]) == {"t1", "t2", "t3"}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_any_wrong_setting_is_refused_whichever_stage_runs(
     assert sentence in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["golden", "student", "a/b", "a.b", ""])
+@pytest.mark.parametrize("name", ["golden", "student", "stage1", "train", "1", "a/b", "a.b", ""])
 def test_a_teacher_cannot_bear_any_name(
     name: str, corpora: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,5 +71,5 @@ def test_a_missing_corpus_is_named(
 ) -> None:
     params = tiny_params(corpora, tiny_bert)
     del params["corpora"]["general"]
-    with pytest.raises(UserError, match="'general' is not among task"):
+    with pytest.raises(UserError, match=r"'corpora\.general' is missing"):
         check(tmp_path, monkeypatch, params)

@@ -43,7 +43,7 @@ def run(
     encoder, tokenizer = models.load_pretrained(str(bert), dropout=settings.dropout)
     model = PairModel(encoder, [GOLDEN], 1, 2, settings.dropout)
     encoded = encode(tokenizer, ROWS, 16)
-    checkpoint = Checkpoint("test", fingerprint(settings, model, encoded.ids, [LABELS]))
+    checkpoint = Checkpoint("test", fingerprint(settings, model, (encoded.ids, ROWS.labels)))
     curve = train(model, encoded, row_loss, settings, "test", checkpoint, lambda: 0.5)
     return {name: value.clone() for name, value in model.state_dict().items()}, curve
 
@@ -102,21 +102,25 @@ def test_a_changed_setting_never_resumes_an_old_checkpoint(
     assert "test: goes on from step 10 of 24" in capsys.readouterr().out
 
 
-def test_other_weights_tokens_targets_or_code_never_resume(
+def test_other_weights_arrays_precision_or_code_never_resume(
     tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder, tokenizer = models.load_pretrained(str(tiny_bert))
     model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
     ids = encode(tokenizer, ROWS, 16).ids
-    prints = {fingerprint(settings(), model, ids, [LABELS])}
-    prints.add(fingerprint(settings(), model, ids + 1, [LABELS]))
-    prints.add(fingerprint(settings(), model, ids, [1 - LABELS]))
+    labels = ROWS.labels
+    prints = {fingerprint(settings(), model, (ids, labels))}
+    prints.add(fingerprint(settings(), model, (ids + 1, labels)))
+    prints.add(fingerprint(settings(), model, (ids, 1 - labels)))
     with torch.no_grad():
         next(model.parameters())[0, 0] += 1
-    prints.add(fingerprint(settings(), model, ids, [LABELS]))
+    prints.add(fingerprint(settings(), model, (ids, labels)))
+    with monkeypatch.context() as patch:
+        patch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+        prints.add(fingerprint(settings(), model, (ids, labels)))
     monkeypatch.setattr("inspect.getsource", lambda module: "other code")
-    prints.add(fingerprint(settings(), model, ids, [LABELS]))
-    assert len(prints) == 5
+    prints.add(fingerprint(settings(), model, (ids, labels)))
+    assert len(prints) == 6
 
 
 def test_training_learns_what_the_rows_say(tiny_bert: Path) -> None:

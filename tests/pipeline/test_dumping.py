@@ -1,0 +1,79 @@
+"""A dump says what the teacher says, and never goes on with the parts of another."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import LABEL_NAMES, rows_of
+
+from pipeline import logits, models
+from pipeline.dumping import dump
+from pipeline.encoding import encode
+from pipeline.inference import predict
+from pipeline.models import GOLDEN, Card, PairModel
+
+SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "task/test")]
+
+
+@pytest.fixture
+def teacher(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logits, "PART_ROWS", 16)
+    encoder, tokenizer = models.load_pretrained(str(tiny_bert))
+    torch.manual_seed(3)
+    model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
+    models.save(tmp_path / "t1", model, tokenizer, Card(LABEL_NAMES, 12, 1, (GOLDEN,)))
+    return tmp_path / "t1"
+
+
+def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
+    assert dump("t1", teacher, SPLITS, Path("logits/t1")) == 70
+    source, notes = logits.read_source(Path("logits/t1"))
+    assert source.weights == models.weights_hash(teacher)
+    assert (source.teacher, source.max_length, source.label_names) == ("t1", 12, LABEL_NAMES)
+    model, tokenizer, _ = models.load(teacher)
+    assert notes["parameters"] == sum(p.numel() for p in model.parameters())
+    for rows in SPLITS:
+        expected = predict(model, encode(tokenizer, rows, 12), [GOLDEN])[:, 0]
+        found = logits.read(Path("logits/t1"), source, rows)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert not Path(".resume/dump_logits-t1").exists()
+
+
+def test_the_same_teacher_writes_the_same_bytes(teacher: Path) -> None:
+    for place in ("first", "second"):
+        dump("t1", teacher, SPLITS, Path(place))
+    for file in Path("first").iterdir():
+        assert file.read_bytes() == (Path("second") / file.name).read_bytes(), file.name
+
+
+@pytest.mark.parametrize("change", ["max_length", "weights", "rows"])
+def test_parts_of_another_dump_are_never_used(
+    teacher: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = SPLITS
+    with monkeypatch.context() as patch:
+        patch.setattr(logits, "_merge", _die)
+        with pytest.raises(KeyboardInterrupt):
+            dump("t1", teacher, splits, Path("logits/t1"))
+    assert list(Path(".resume/dump_logits-t1").rglob("*.safetensors"))
+    if change == "max_length":
+        card = json.loads((teacher / "card.json").read_text())
+        (teacher / "card.json").write_text(json.dumps({**card, "max_length": 6}))
+    elif change == "weights":
+        model, tokenizer, saved = models.load(teacher)
+        with torch.no_grad():
+            next(model.heads.parameters()).add_(1.0)
+        models.save(teacher, model, tokenizer, saved)
+    else:
+        splits = [dataclasses.replace(rows_of(50, 9), name="general/pool"), SPLITS[1]]
+    dump("t1", teacher, splits, Path("logits/t1"))
+    dump("t1", teacher, splits, Path("afresh"))
+    for file in Path("afresh").iterdir():
+        assert file.read_bytes() == (Path("logits/t1") / file.name).read_bytes(), file.name
+
+
+def _die(*arguments: object) -> None:
+    raise KeyboardInterrupt
