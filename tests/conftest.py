@@ -104,7 +104,7 @@ def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
     """Settings of a whole pipeline that computes for seconds."""
     weights = str(bert)
     corpus = {"label_names": list(LABEL_NAMES)}
-    training = {"lr": 1e-3, "epochs": 2, "batch_size": 8}
+    training = {"lr": 3e-3, "epochs": 6, "batch_size": 8, "dropout": 0.0}
     names = ["t1", "t2", "t3"]
     return {
         "alpha": 0.9,
