@@ -9,7 +9,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss, mean_squared_error
 
-from pipeline.losses import soft_loss, student_loss
+from pipeline.losses import SoftLoss, soft_loss, student_loss
 
 STUDENT = torch.tensor([[[1.0, -1.0], [0.5, 0.0]], [[2.0, 0.0], [0.0, 3.0]]])
 TEACHER = torch.tensor([[[2.0, -3.0], [0.5, 1.0]], [[2.0, 1.0], [-1.0, 1.0]]])
@@ -54,17 +54,17 @@ def test_kl_gradient_keeps_its_size_as_the_temperature_grows() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mse", "kl"])
-def test_identical_teachers_weigh_as_one(kind: str) -> None:
+def test_identical_teachers_weigh_as_one(kind: SoftLoss) -> None:
     student, teacher = torch.randn(4, 1, 3), torch.randn(4, 1, 3)
-    one = soft_loss(student, teacher, kind, 1.0)  # type: ignore[arg-type]  # a parametrised Literal
-    three = soft_loss(student.repeat(1, 3, 1), teacher.repeat(1, 3, 1), kind, 1.0)  # type: ignore[arg-type]
+    one = soft_loss(student, teacher, kind, 1.0)
+    three = soft_loss(student.repeat(1, 3, 1), teacher.repeat(1, 3, 1), kind, 1.0)
     torch.testing.assert_close(one, three)
 
 
 @pytest.mark.parametrize("kind", ["mse", "kl"])
-def test_a_student_that_equals_its_teachers_has_no_loss(kind: str) -> None:
+def test_a_student_that_equals_its_teachers_has_no_loss(kind: SoftLoss) -> None:
     same = torch.randn(4, 2, 3)
-    assert soft_loss(same, same, kind, 1.0).abs().max() < 1e-6  # type: ignore[arg-type]
+    assert soft_loss(same, same, kind, 1.0).abs().max() < 1e-6
 
 
 def test_student_loss_blends_both_sides_worked_out_by_hand() -> None:
