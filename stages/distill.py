@@ -17,8 +17,8 @@ def main() -> str:
         params.section(content, "stage1", Stage),
         params.max_length(content),
         rows.read("general", "pool"),
-        LOGITS,
-        Path("models/student/stage1"),
+        LOGITS / "general",
+        Path("models"),
     )
     write_csv(Path("metrics/curves/stage1.csv"), [vars(epoch) for epoch in curve])
     return f"stage 1: soft loss {curve[-1].validation_loss:.3f} on held-out rows of the pool"

@@ -1,24 +1,20 @@
 """Fetch, check and clean the general and the task corpus."""
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params
-from pipeline.corpora import download
+from pipeline import console, corpora
 from pipeline.preflight import checked_params
 from pipeline.rows import CORPORA
-from pipeline.sources import Corpus
 
 
 def main() -> str:
-    settings = checked_params()
-    corpora = {
-        name: params.section(settings, f"corpora.{name}", Corpus) for name in ("general", "task")
-    }
-    cards = download(corpora, CORPORA)
-    counts = [
-        f"{corpus} {role} {split['rows']:,}"
-        for corpus, card in cards.items()
-        for role, split in card["splits"].items()
-    ]
+    cards = corpora.download(*corpora.settings(checked_params()), CORPORA)
+    counts = []
+    for corpus, card in cards.items():
+        for role, split in card["splits"].items():
+            counts.append(f"{corpus} {role} {split['rows']:,}")
+            if left_out := {why: count for why, count in split["left_out"].items() if count}:
+                reasons = ", ".join(f"{why} {count:,}" for why, count in left_out.items())
+                console.say(f"{corpus}/{role}, rows left out: {reasons.replace('_', ' ')}.")
     return f"corpora: {', '.join(counts)} rows"
 
 

@@ -1,4 +1,4 @@
-"""Write down what one teacher says of every row: ``dump_logits.py NAME``."""
+"""Write down what one teacher says of every row: ``dump_logits.py general|task NAME``."""
 
 import sys
 from pathlib import Path
@@ -8,14 +8,14 @@ from pipeline import console, rows
 from pipeline.dumping import dump
 from pipeline.logits import LOGITS
 
-SPLITS = (("general", "pool"), ("task", "train"), ("task", "validation"), ("task", "test"))
+SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
 
 
 def main() -> str:
-    name = sys.argv[1]
-    splits = [rows.read(corpus, split) for corpus, split in SPLITS]
-    total = dump(name, Path("models/teachers") / name, splits, LOGITS / name)
-    return f"logits of {name}: {total:,} rows"
+    corpus, name = sys.argv[1:]
+    splits = [rows.read(corpus, split) for split in SPLITS[corpus]]
+    total = dump(name, Path("models/teachers") / name, splits, LOGITS / corpus / name)
+    return f"logits of {name} on {corpus}: {total:,} rows"
 
 
 if __name__ == "__main__":

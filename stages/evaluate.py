@@ -15,16 +15,18 @@ def main() -> str:
     evaluation = evaluate(
         rows.read("task", "test"),
         params.teachers(checked_params(), "stage2"),
-        LOGITS,
+        LOGITS / "task",
         student / "stage1",
         student / "stage2",
     )
     write_json(Path("metrics/evaluation.json"), report.metrics(evaluation))
+    write_csv(Path("metrics/scores.csv"), report.scores(evaluation))
     write_csv(Path("metrics/confusion.csv"), evaluation.confusion)
+    write_csv(Path("metrics/calibration.csv"), evaluation.reliability)
     console.show(report.table(evaluation))
     for sentence in report.sentences(evaluation):
         console.say(sentence)
-    return "evaluation: metrics/evaluation.json and metrics/confusion.csv are written"
+    return "evaluation: metrics/evaluation.json, scores.csv, confusion.csv and calibration.csv"
 
 
 if __name__ == "__main__":

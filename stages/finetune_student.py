@@ -19,9 +19,8 @@ def main() -> str:
         params.max_length(content),
         rows.read("task", "train"),
         rows.read("task", "validation"),
-        LOGITS,
-        Path("models/student/stage1"),
-        Path("models/student/stage2"),
+        LOGITS / "task",
+        Path("models"),
     )
     write_csv(Path("metrics/curves/stage2.csv"), [vars(epoch) for epoch in curve])
     write_json(

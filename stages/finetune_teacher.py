@@ -21,7 +21,7 @@ def main() -> str:
         max_length,
         rows.read(settings.corpus, "train"),
         rows.read(settings.corpus, "validation"),
-        Path("models/teachers") / name,
+        Path("models"),
     )
     write_csv(Path(f"metrics/curves/{name}.csv"), [vars(epoch) for epoch in curve])
     return (

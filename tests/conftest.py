@@ -102,26 +102,28 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
     """Settings of a whole pipeline that computes for seconds."""
-    weights = str(bert)
     corpus = {"label_names": list(LABEL_NAMES)}
     training = {"lr": 3e-3, "epochs": 6, "batch_size": 8, "dropout": 0.0}
     names = ["t1", "t2", "t3"]
     return {
         "alpha": 0.9,
         "max_length": 16,
+        "general": ["web"],
+        "task": "qa",
         "corpora": {
-            "general": {**corpus, "source": str(corpora / "general"), "splits": {"pool": "pool"}},
-            "task": {
+            "web": {**corpus, "source": str(corpora / "general"), "splits": {"pool": "pool"}},
+            "qa": {
                 **corpus,
                 "source": str(corpora / "task"),
                 "splits": {"train": "train", "validation": "validation", "test": "test"},
             },
         },
+        "pretrained": {"tiny": {"source": str(bert)}},
         "teachers": {
-            name: {**training, "corpus": "task", "weights": weights, "seed": seed}
+            name: {**training, "corpus": "task", "weights": "pretrained/tiny", "seed": seed}
             for seed, name in enumerate(names)
         },
-        "student": {"weights": weights, "layers": 1, "head_layers": 1},
+        "student": {"weights": "pretrained/tiny", "layers": 1, "head_layers": 1},
         "stage1": {**training, "teachers": names},
         "stage2": {**training, "teachers": names},
     }

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import project
 import pytest
+import yaml
 from conftest import tiny_params
 from project import run, stages_run
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
 STUDENT = ["finetune_student", "evaluate"]
+DUMPS = ["dump_general_logits", "dump_task_logits"]
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +26,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert:
     )
     output = run(directory, "dvc", "repro")
     assert sorted(stages_run(output)) == sorted(
-        ["download", "distill", *STUDENT]
-        + [f"{stage}@t{i}" for stage in ("finetune_teacher", "dump_logits") for i in (1, 2, 3)]
+        ["download", "fetch_pretrained@tiny", "distill", *STUDENT]
+        + [f"{stage}@t{i}" for stage in ("finetune_teacher", *DUMPS) for i in (1, 2, 3)]
     )
     assert "Test split of the task: 60 rows" in output
     project.commit(directory, "run")
@@ -54,7 +57,8 @@ def test_another_alpha_reruns_stage_2_and_evaluation_only(place: Path) -> None:
 
 def test_another_learning_rate_of_a_teacher_leaves_the_others_alone(place: Path) -> None:
     output = run(place, "dvc", "exp", "run", "-S", "teachers.t1.lr=5e-4")
-    assert stages_run(output) == ["finetune_teacher@t1", "dump_logits@t1", "distill", *STUDENT]
+    rerun = ["finetune_teacher@t1", *(f"{dump}@t1" for dump in DUMPS), "distill", *STUDENT]
+    assert sorted(stages_run(output)) == sorted(rerun)
     assert "3 soft heads carried over, 0 started afresh" in output
 
 
@@ -63,6 +67,42 @@ def test_one_teacher_is_a_matter_of_params(place: Path) -> None:
     assert stages_run(run(place, "dvc", "exp", "run", *changes)) == ["distill", *STUDENT]
     metrics = json.loads((place / "metrics" / "evaluation.json").read_text())
     assert set(metrics["accuracy_of"]) == {"t2", "teachers_mean", "stage_1"}
+
+
+def test_a_larger_pool_reruns_no_teacher_and_no_dump_of_the_task(place: Path) -> None:
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    params["corpora"]["web"]["rows"] = {"pool": 200}
+    project.write_params(place, params)
+    dumps = [f"dump_general_logits@t{i}" for i in (1, 2, 3)]
+    expected = ["download", *dumps, "distill", *STUDENT]
+    assert sorted(stages_run(run(place, "dvc", "repro"))) == sorted(expected)
+
+
+def test_the_general_corpus_has_its_own_teacher_from_which_the_others_go_on(
+    place: Path, corpora: Path
+) -> None:
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    splits = {"train": "train", "validation": "validation", "pool": "train"}
+    params["corpora"]["web"] |= {"source": str(corpora / "task"), "splits": splits}
+    first = params["teachers"]["t1"]
+    params["teachers"] = {"first": {**first, "corpus": "general"}}
+    for name in ("t1", "t2"):
+        params["teachers"][name] = {**first, "weights": "teachers/first", "lr": 1e-9}
+    params["stage1"]["teachers"] = ["first"]
+    params["stage2"]["teachers"] = ["t1", "t2"]
+    project.write_params(place, params)
+    output = run(place, "dvc", "repro")
+    order = stages_run(output)
+    trained = [stage for stage in order if "finetune_teacher" in stage]
+    assert trained[0] == "finetune_teacher@first"
+    assert set(trained) == {f"finetune_teacher@{name}" for name in ("first", "t1", "t2")}
+    assert [stage for stage in order if "dump_general" in stage] == ["dump_general_logits@first"]
+    assert "0 soft heads carried over, 2 started afresh" in output
+    ours, theirs = (
+        load_file(place / "models/teachers" / name / "model.safetensors")
+        for name in ("first", "t1")
+    )
+    assert all((ours[name] - theirs[name]).abs().max() < 1e-6 for name in ours)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +125,7 @@ def test_a_colleague_retrains_students_without_teachers(place: Path, tmp_path: P
     run(tmp_path, "git", "clone", "-q", str(place), str(clone))
     run(clone, "git", "config", "user.name", "colleague")
     run(clone, "git", "config", "user.email", "colleague@example.com")
-    run(clone, "dvc", "pull", "dump_logits")
+    run(clone, "dvc", "pull", *DUMPS)
     output = run(clone, "dvc", "exp", "run", "--pull", "--allow-missing", "-S", "alpha=0.5")
     assert stages_run(output) == STUDENT
     assert not list(clone.glob("models/teachers/t*"))

@@ -24,6 +24,10 @@ from pipeline.training import Epoch, Training, train
 
 HELD_OUT = 20
 """One in so many rows of the pool measures stage 1 instead of being learned."""
+SOFT_LABEL = "soft_label"
+"""The head that learns the corpus's own soft label."""
+LEAST_PROBABILITY = 1e-4
+"""A soft label of 0 counts as this much, for a logit must be finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +35,7 @@ class Student:
     """``student``: its shape, the same in both stages."""
 
     weights: str
-    """Hub id, directory, or ``package:NAME`` of the encoder whose lowest layers it starts from."""
-    revision: str | None = None
-    """Commit of the hub id."""
+    """Whose lowest layers it starts from: ``pretrained/NAME`` or ``teachers/NAME``."""
     layers: int = 3
     """Encoder layers (paper: 3)."""
     head_layers: Literal[1, 2, 3] = 1
@@ -49,6 +51,8 @@ class Stage(Training):
 
     teachers: tuple[str, ...]
     """The teachers whose logits are learned, each by a soft head of its own."""
+    soft_label: bool = False
+    """Learn the corpus's own soft label too, as if one more teacher had said it."""
     soft_loss: SoftLoss = "mse"
     """``mse`` on logits (paper) or ``kl`` on softened probabilities."""
     temperature: float = 1.0
@@ -56,7 +60,7 @@ class Stage(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.teachers) > 0, "teachers", "at least one teacher")
+        require(bool(self.soft_heads), "teachers", "at least one teacher, or soft_label true")
         require(len(set(self.teachers)) == len(self.teachers), "teachers", "free of repetition")
         require(self.temperature > 0, "temperature", "above 0")
         require(
@@ -65,18 +69,26 @@ class Stage(Training):
             "1 where soft_loss is mse",
         )
 
+    @property
+    def soft_heads(self) -> tuple[str, ...]:
+        return (*self.teachers, SOFT_LABEL) if self.soft_label else self.teachers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage2(Stage):
     """``stage2``."""
 
     from_stage1: bool = True
-    """Start from the stage-1 student; false starts from the pretrained weights (KD and MKD)."""
+    """Start from the stage-1 student; false starts from ``student.weights`` (KD and MKD)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(len(self.teachers) > 0, "teachers", "at least one teacher to stand beside")
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What became of the soft heads between the stages, by teacher."""
+    """What became of the soft heads between the stages, by name."""
 
     carried_over: tuple[str, ...]
     started_afresh: tuple[str, ...]
@@ -88,23 +100,26 @@ def distill(
     max_length: int,
     pool: Rows,
     logits_root: Path,
-    directory: Path,
+    models_root: Path,
 ) -> list[Epoch]:
-    """Stage 1 (paper equation 4): train soft heads on ``pool``, whose labels are not read.
+    """Stage 1 (paper equation 4): train soft heads on ``pool``, which has no gold label.
 
-    Saves the student to ``directory`` and returns its curve; losses are mean soft losses per row,
-    and the last twentieth of the pool is held out to measure them.
+    Reads ``logits_root/<teacher>`` and saves the student to ``models_root/student/stage1``. Returns
+    its curve; losses are mean soft losses per row, and the last twentieth of the pool is held out
+    to measure them.
     """
     if len(pool) < HELD_OUT:
         raise UserError(f"{pool.name} has {len(pool)} rows, but stage 1 needs {HELD_OUT} or more.")
     runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = _pretrained(student, settings.dropout, max_length)
+    encoder, tokenizer = _start(student, settings.dropout, max_length, models_root)
     sources = _sources(settings.teachers, logits_root, tokenizer, max_length)
-    targets = _targets(sources, logits_root, pool)
-    label_names = sources[0].label_names
-    model = PairModel(
-        encoder, settings.teachers, student.head_layers, len(label_names), settings.dropout
-    )
+    label_names = sources[0].label_names if sources else pool.label_names
+    if settings.soft_label:
+        for source in sources:
+            logits.check_labels(source, pool)
+    targets = _targets(sources, logits_root, pool, settings.soft_label)
+    heads = settings.soft_heads
+    model = PairModel(encoder, heads, student.head_layers, len(label_names), settings.dropout)
     cut = len(pool) - len(pool) // HELD_OUT
     encoded = encode(tokenizer, pool, max_length, 0, cut)
     held_out = encode(tokenizer, pool, max_length, cut)
@@ -112,18 +127,18 @@ def distill(
     loss = partial(soft_loss, kind=settings.soft_loss, temperature=settings.temperature)
 
     def row_loss(model: PairModel, batch: Batch, indices: Tensor) -> Tensor:
-        soft = model(batch, settings.teachers)
+        soft = model(batch, heads)
         return loss(soft, targets[indices].to(soft.device))
 
     def validate() -> float:
-        return loss(predict(model, held_out, settings.teachers), targets[cut:]).mean().item()
+        return loss(predict(model, held_out, heads), targets[cut:]).mean().item()
 
     arrays = (encoded.ids, held_out.ids, targets.numpy())
     identity = fingerprint((student, settings, max_length), model, arrays)
     checkpoint = Checkpoint("distill", identity)
     curve = train(model, encoded, row_loss, settings, "stage 1", checkpoint, validate)
-    card = Card(label_names, max_length, student.head_layers, settings.teachers, _weights(sources))
-    models.save(directory, model, tokenizer, card)
+    card = Card(label_names, max_length, student.head_layers, heads, _weights(sources, heads))
+    models.save(models_root / "student" / "stage1", model, tokenizer, card)
     checkpoint.clear()
     return curve
 
@@ -136,38 +151,39 @@ def finetune_student(
     training: Rows,
     validation: Rows,
     logits_root: Path,
-    stage1: Path,
-    directory: Path,
+    models_root: Path,
 ) -> tuple[list[Epoch], Heads]:
     """Stage 2 (paper equation 5): learn gold labels and the teachers' logits together.
 
     The student has a golden head if ``alpha`` is below 1 and soft heads if it is above 0. It is
-    saved to ``directory``; the curve's losses are mean student losses per row.
+    saved to ``models_root/student/stage2``; the curve's losses are mean student losses per row.
     """
-    teachers = settings.teachers if alpha > 0 else ()
     golden = (GOLDEN,) if alpha < 1 else ()
-    heads = (*golden, *teachers)
+    soft_heads = settings.soft_heads if alpha > 0 else ()
+    heads = (*golden, *soft_heads)
     if settings.from_stage1:
-        earlier, tokenizer, card = models.load(stage1, settings.dropout)
+        earlier, tokenizer, card = models.load(models_root / "student" / "stage1", settings.dropout)
         encoder = earlier.encoder
     else:
         earlier, card = None, None
-        encoder, tokenizer = _pretrained(student, settings.dropout, max_length)
+        encoder, tokenizer = _start(student, settings.dropout, max_length, models_root)
+    teachers = settings.teachers if alpha > 0 else ()
     sources = _sources(teachers, logits_root, tokenizer, max_length)
     label_names = training.label_names
     for source in sources:
         logits.check_labels(source, training)
     runtime.seed_step(settings.seed, -1)
     model = PairModel(encoder, heads, student.head_layers, len(label_names), settings.dropout)
-    weights = _weights(sources)
+    weights = _weights(sources, soft_heads)
     carried: tuple[str, ...] = ()
     if earlier and card and card.label_names == label_names:
-        carried = tuple(name for name in teachers if card.teachers.get(name) == weights[name])
+        carried = tuple(name for name in soft_heads if card.teachers.get(name) == weights[name])
         for name in carried:
             model.heads[name].load_state_dict(earlier.heads[name].state_dict())
     encoded, held_out = (encode(tokenizer, rows, max_length) for rows in (training, validation))
     targets, held_out_targets = (
-        _targets(sources, logits_root, rows) for rows in (training, validation)
+        _targets(sources, logits_root, rows, settings.soft_label and alpha > 0)
+        for rows in (training, validation)
     )
     labels, held_out_labels = (torch.from_numpy(rows.labels) for rows in (training, validation))
 
@@ -190,15 +206,16 @@ def finetune_student(
     checkpoint = Checkpoint("finetune_student", identity)
     curve = train(model, encoded, row_loss, settings, "stage 2", checkpoint, validate)
     saved = Card(label_names, max_length, student.head_layers, heads, weights)
-    models.save(directory, model, tokenizer, saved)
+    models.save(models_root / "student" / "stage2", model, tokenizer, saved)
     checkpoint.clear()
-    return curve, Heads(carried, tuple(name for name in teachers if name not in carried))
+    return curve, Heads(carried, tuple(name for name in soft_heads if name not in carried))
 
 
-def _pretrained(student: Student, dropout: float, max_length: int) -> tuple[PreTrainedModel, Any]:
-    return models.load_pretrained(
-        student.weights,
-        revision=student.revision,
+def _start(
+    student: Student, dropout: float, max_length: int, models_root: Path
+) -> tuple[PreTrainedModel, Any]:
+    return models.load_encoder(
+        models_root / student.weights,
         layers=student.layers,
         dropout=dropout,
         max_length=max_length,
@@ -219,12 +236,26 @@ def _sources(teachers: Sequence[str], root: Path, tokenizer: Any, max_length: in
     return sources
 
 
-def _targets(sources: Sequence[Source], root: Path, rows: Rows) -> Tensor:
-    """The teachers' logits for ``rows``, float32 of shape [rows, teachers, classes]."""
-    if not sources:
-        return torch.empty(len(rows), 0, len(rows.label_names))
-    return torch.stack([logits.read(root / s.teacher, s, rows) for s in sources], dim=1)
+def _targets(sources: Sequence[Source], root: Path, rows: Rows, soft_label: bool) -> Tensor:
+    """What each soft head learns of ``rows``, float32 of shape [rows, soft heads, classes]."""
+    said = [logits.read(root / source.teacher, source, rows) for source in sources]
+    if soft_label:
+        said.append(_soft_label_logits(rows))
+    return torch.stack(said, 1) if said else torch.empty(len(rows), 0, len(rows.label_names))
 
 
-def _weights(sources: Sequence[Source]) -> dict[str, str]:
-    return {source.teacher: source.weights for source in sources}
+def _soft_label_logits(rows: Rows) -> Tensor:
+    """Logits, centred per row, whose softmax is the corpus's soft label."""
+    if (given := rows.soft_labels) is None:
+        raise UserError(
+            f"{rows.name} has no soft label: set soft_label in each of its corpora, or set "
+            "soft_label to false in params.yaml's stage."
+        )
+    log = torch.from_numpy(given).clamp(min=LEAST_PROBABILITY).log()
+    return log - log.mean(dim=1, keepdim=True)
+
+
+def _weights(sources: Sequence[Source], heads: Sequence[str]) -> dict[str, str]:
+    """What each soft head learned from: the hash of its teacher's weights, or the corpus."""
+    weights = {source.teacher: source.weights for source in sources}
+    return weights | ({SOFT_LABEL: "corpus"} if SOFT_LABEL in heads else {})

@@ -33,7 +33,7 @@ def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
         "encoder": model.encoder.config.to_diff_dict(),
     }
     identity = fingerprint((source, notes, [rows.fingerprint for rows in splits]))
-    parts = ROOT / f"dump_logits-{name}" / identity
+    parts = ROOT / f"dump_logits-{directory.parent.name}-{name}" / identity
     total = sum(len(rows) for rows in splits)
     done = logits.finished_rows(parts, splits)
     if done:

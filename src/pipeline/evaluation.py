@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.inference import predict
 from pipeline.models import PairModel
 from pipeline.rows import Rows
-from pipeline.scoring import Interval, Score, agreement, confusion, gain, score
+from pipeline.scoring import Interval, Score, agreement, confusion, gain, reliability, score
 
 SPEED_ROWS = 128
 MEAN_OF_TEACHERS = "teachers' mean"
@@ -48,6 +48,8 @@ class Evaluation:
     gains: dict[str, Interval]
     """Accuracy of the student minus that of another system, paired on the same rows, by name."""
     confusion: list[dict[str, str]]
+    reliability: list[dict[str, float]]
+    """How far the student's confidence can be trusted."""
 
 
 def evaluate(
@@ -100,11 +102,11 @@ def _compare(
     parameters: dict[str, int],
     speedups: dict[str, float],
 ) -> Evaluation:
-    labels = test.labels
+    labels, groups = test.labels, test.groups
     probabilities = {name: mean_probability(logits) for name, logits in said.items()}
     systems = {
         name: System(
-            score(one, labels),
+            score(one, labels, groups),
             agreement(one, probabilities[MEAN_OF_TEACHERS]),
             parameters[name],
             speedups[name],
@@ -115,4 +117,10 @@ def _compare(
     gains = {
         name: gain(student, one, labels) for name, one in probabilities.items() if name != "student"
     }
-    return Evaluation(len(test), systems, gains, confusion(student, labels, test.label_names))
+    return Evaluation(
+        len(test),
+        systems,
+        gains,
+        confusion(student, labels, test.label_names),
+        reliability(student, labels),
+    )

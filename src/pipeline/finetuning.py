@@ -23,9 +23,7 @@ class Teacher(Training):
     """One entry of ``teachers``."""
 
     weights: str
-    """Hub id, directory, or ``package:NAME`` of the pretrained encoder."""
-    revision: str | None = None
-    """Commit of the hub id."""
+    """Where it starts: ``pretrained/NAME``, or ``teachers/NAME`` to go on from another teacher."""
     corpus: Literal["task", "general"]
     """The corpus whose gold labels it learns."""
     layers: int | None = None
@@ -37,16 +35,21 @@ class Teacher(Training):
 
 
 def finetune(
-    name: str, settings: Teacher, max_length: int, training: Rows, validation: Rows, directory: Path
+    name: str,
+    settings: Teacher,
+    max_length: int,
+    training: Rows,
+    validation: Rows,
+    models_root: Path,
 ) -> list[Epoch]:
-    """Train teacher ``name`` on ``training``, save it to ``directory`` and return its curve.
+    """Train teacher ``name`` on ``training`` and return its curve.
 
-    The curve's losses are cross-entropies, in nats per row.
+    It starts from ``models_root/<settings.weights>``, with a new head in any case, and is saved to
+    ``models_root/teachers/<name>``. The curve's losses are cross-entropies, in nats per row.
     """
     runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = models.load_pretrained(
-        settings.weights,
-        revision=settings.revision,
+    encoder, tokenizer = models.load_encoder(
+        models_root / settings.weights,
         layers=settings.layers,
         dropout=settings.dropout,
         max_length=max_length,
@@ -69,6 +72,11 @@ def finetune(
     identity = fingerprint((settings, max_length), model, arrays)
     checkpoint = Checkpoint(f"finetune_teacher-{name}", identity)
     curve = train(model, encoded, row_loss, settings, f"teacher {name}", checkpoint, validate)
-    models.save(directory, model, tokenizer, Card(label_names, max_length, 1, (GOLDEN,)))
+    models.save(
+        models_root / "teachers" / name,
+        model,
+        tokenizer,
+        Card(label_names, max_length, 1, (GOLDEN,)),
+    )
     checkpoint.clear()
     return curve

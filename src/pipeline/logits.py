@@ -1,8 +1,8 @@
 """The logits artifact: what a teacher said of every row, and proof of what it was asked.
 
-``data/logits/<teacher>/`` holds ``card.json``, which says which model answered, and per split one
-safetensors file (several above ``SHARD_ROWS``) with the raw logits in corpus order. Every file
-repeats the card and adds the fingerprint of its rows and a checksum of its tensor.
+``data/logits/<general or task>/<teacher>/`` holds ``card.json``, which says which model answered,
+and per split one safetensors file (several above ``SHARD_ROWS``) with the raw logits in corpus
+order. Every file repeats the card and adds a fingerprint of its rows and a checksum of its tensor.
 """
 
 import hashlib
@@ -143,9 +143,7 @@ def read_source(directory: Path) -> tuple[Source, dict[str, Any]]:
         content["label_names"] = tuple(content["label_names"])
         return Source(**content), notes
     except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: {_remedy(directory)}, or `dvc pull dump_logits`."
-        ) from None
+        raise UserError(f"{path} is missing: {_remedy(directory)}, or `dvc pull`.") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged: {_remedy(directory)}.") from None
 
@@ -186,9 +184,7 @@ def read(directory: Path, source: Source, rows: Rows) -> Tensor:
                 metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
                 tensor = file.get_tensor("logits")
         except FileNotFoundError:
-            raise UserError(
-                f"{path} is missing: {_remedy(directory)}, or `dvc pull dump_logits`."
-            ) from None
+            raise UserError(f"{path} is missing: {_remedy(directory)}, or `dvc pull`.") from None
         except (SafetensorError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}): {_remedy(directory)}.") from None
         _agree(path, "tensor type", str(tensor.dtype), "torch.float32")
@@ -210,4 +206,4 @@ def _agree(path: Path, field: str, found: str, expected: str) -> None:
 
 
 def _remedy(directory: Path) -> str:
-    return f"run `dvc repro -f dump_logits@{directory.name}`"
+    return f"run `dvc repro -f dump_{directory.parent.name}_logits@{directory.name}`"

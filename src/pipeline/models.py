@@ -1,8 +1,6 @@
 """A pretrained encoder with named classification heads: teacher and student alike."""
 
 import hashlib
-import importlib.util
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +21,6 @@ logging.disable_progress_bar()
 
 GOLDEN = "golden"
 """The head that learns from gold labels; every other head bears the name of its teacher."""
-PACKAGE = "package:"
 PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
 
 
@@ -83,78 +80,43 @@ class PairModel(nn.Module):
         return torch.stack([self.heads[name](state).float() for name in heads], dim=1)
 
 
-def load_pretrained(
-    weights: str,
-    *,
-    revision: str | None = None,
-    layers: int | None = None,
-    dropout: float = 0.0,
-    max_length: int = 1,
+def load_encoder(
+    directory: Path, *, layers: int | None = None, dropout: float = 0.0, max_length: int = 1
 ) -> tuple[PreTrainedModel, Any]:
-    """A pretrained encoder, cut to its lowest ``layers`` (None: all), and its tokenizer.
+    """The encoder saved in ``directory``, cut to its lowest ``layers`` (None: all), and tokenizer.
 
-    ``weights`` is a hub id (with ``revision``), a directory, or ``package:NAME`` for weights that
-    an installed package carries. Only safetensors are read and no remote code is run. Raises
-    UserError if they cannot be had or the encoder cannot read ``max_length`` tokens.
+    It may be a pretrained one, a teacher or a student. Only safetensors are read and no remote code
+    is run. Raises UserError if it is missing, too shallow or cannot read ``max_length`` tokens.
     """
-    source = _source(weights)
-    if revision is None and not Path(source).is_dir():
+    if not (directory / "config.json").exists():
+        raise UserError(f"{directory} holds no model: run the stage that makes it, or `dvc pull`.")
+    config = AutoConfig.from_pretrained(directory)
+    depth = config.num_hidden_layers
+    if layers is not None and layers > depth:
+        raise UserError(f"{directory} has {depth} layers, so it cannot give its lowest {layers}.")
+    if max_length > (most := getattr(config, "max_position_embeddings", max_length)):
         raise UserError(
-            f"the weights '{weights}' are no directory here, and a hub id needs a revision, so "
-            "that they stay the same: set the revision beside them."
+            f"params.yaml: 'max_length' is {max_length}, but {directory} reads at most {most} "
+            "tokens."
         )
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
-        depth = config.num_hidden_layers
-        if layers is not None and not 1 <= layers <= depth:
-            raise UserError(
-                f"'{weights}' has {depth} layers, so it cannot give its lowest {layers}."
-            )
-        if max_length > (most := getattr(config, "max_position_embeddings", max_length)):
-            raise UserError(
-                f"params.yaml: 'max_length' is {max_length}, but '{weights}' reads at most {most} "
-                "tokens."
-            )
-        config.num_hidden_layers = layers or depth
-        # Each family names its dropouts in its own way, but always with this word.
-        for name, value in config.to_dict().items():
-            if "dropout" in name and isinstance(value, float):
-                setattr(config, name, dropout)
-        encoder = AutoModel.from_pretrained(
-            source,
-            config=config,
-            revision=revision,
-            use_safetensors=True,
-            dtype=torch.float32,
-            **without_pooler(config),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"the weights '{weights}' could not be loaded ({reason}): "
-            "name a directory, a hub id that this machine can reach, or package:NAME."
-        ) from None
-    return encoder, tokenizer
+    config.num_hidden_layers = layers or depth
+    # Each family names its dropouts in its own way, but always with this word.
+    for name, value in config.to_dict().items():
+        if "dropout" in name and isinstance(value, float):
+            setattr(config, name, dropout)
+    encoder = AutoModel.from_pretrained(
+        directory,
+        config=config,
+        use_safetensors=True,
+        dtype=torch.float32,
+        **without_pooler(config),
+    )
+    return encoder, AutoTokenizer.from_pretrained(directory)
 
 
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
     """The argument that spares a BERT the pooler, which no head here reads."""
     return {"add_pooling_layer": False} if config.model_type == "bert" else {}
-
-
-def _source(weights: str) -> str:
-    if not weights.startswith(PACKAGE):
-        return weights
-    package = weights.removeprefix(PACKAGE)
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    for root in (spec.submodule_search_locations or ()) if spec else ():
-        for file in sorted(Path(root).rglob("model.safetensors")):
-            return os.fspath(file.parent)
-    raise UserError(
-        f"'{weights}': no installed package '{package}' carries a model.safetensors; "
-        "install it or name other weights."
-    )
 
 
 def save(directory: Path, model: PairModel, tokenizer: Any, card: Card) -> None:
@@ -177,7 +139,7 @@ def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
     content["label_names"] = tuple(content["label_names"])
     content["heads"] = tuple(content["heads"])
     card = Card(**content)
-    encoder, tokenizer = load_pretrained(os.fspath(directory), dropout=dropout)
+    encoder, tokenizer = load_encoder(directory, dropout=dropout)
     model = PairModel(encoder, card.heads, card.head_layers, len(card.label_names), dropout)
     model.heads.load_state_dict(load_file(directory / "heads.safetensors"))
     return model, tokenizer, card

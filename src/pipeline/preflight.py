@@ -10,16 +10,29 @@ from typing import Any
 from torch.nn import ModuleDict
 
 from pipeline import params
-from pipeline.distillation import Stage, Stage2, Student
+from pipeline.corpora import general_roles
+from pipeline.corpora import settings as corpus_settings
+from pipeline.distillation import SOFT_LABEL, Stage, Stage2, Student
 from pipeline.errors import UserError
 from pipeline.finetuning import Teacher
 from pipeline.models import GOLDEN
-from pipeline.sources import Corpus
+from pipeline.pretrained import Pretrained
 
 NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
-RESERVED = (GOLDEN, "student", "stage1", "stage2", "stage_1", "teachers_mean")
-"""Names of a head, of curves and of metrics."""
-SECTIONS = ("alpha", "max_length", "corpora", "teachers", "student", "stage1", "stage2")
+RESERVED = (GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1", "teachers_mean")
+"""Names of heads, of curves and of metrics."""
+SECTIONS = (
+    "alpha",
+    "max_length",
+    "general",
+    "task",
+    "corpora",
+    "pretrained",
+    "teachers",
+    "student",
+    "stage1",
+    "stage2",
+)
 
 
 def checked_params() -> dict[str, Any]:
@@ -31,28 +44,39 @@ def checked_params() -> dict[str, Any]:
         )
     params.share(content, "alpha")
     params.max_length(content)
-    params.section(content, "student", Student)
+    student = params.section(content, "student", Student)
     params.section(content, "stage1", Stage)
     params.section(content, "stage2", Stage2)
     for stage in ("stage1", "stage2"):
         params.teachers(content, stage)
-    corpora = params.section(content, "corpora", dict[str, Corpus])
-    for name in ("general", "task"):
-        if name not in corpora:
-            raise UserError(f"params.yaml: 'corpora.{name}' is missing.")
-    for name, teacher in params.section(content, "teachers", dict[str, Teacher]).items():
+    corpora, general, _ = corpus_settings(content)
+    teachers = params.section(content, "teachers", dict[str, Teacher])
+    _check_weights(content, "student", student.weights)
+    for name, teacher in teachers.items():
         # A head bears the name of its teacher, among the attributes of a module.
         if not NAME.fullmatch(name) or name in RESERVED or hasattr(ModuleDict, name):
             raise UserError(
                 f"params.yaml: a teacher cannot be called '{name}': start with a letter, go on "
                 "with letters, digits, '-' and '_', and take a word without a meaning here."
             )
-        corpus = corpora[teacher.corpus]
-        if "train" not in corpus.splits or not (
-            corpus.validation_rows or "validation" in corpus.splits
-        ):
+        _check_weights(content, f"teachers.{name}", teacher.weights)
+        learned_from = [corpora[one] for one in general]
+        if teacher.corpus == "general" and "train" not in general_roles(learned_from):
             raise UserError(
-                f"params.yaml: teacher '{name}' learns from 'corpora.{teacher.corpus}', which has "
-                "no train and validation: name them in its splits."
+                f"params.yaml: teacher '{name}' learns from the general corpora "
+                f"({', '.join(general)}), but not all of them have train and validation with the "
+                "same label_names: mend their splits, or let it learn from the task."
             )
     return content
+
+
+def _check_weights(content: dict[str, Any], user: str, weights: str) -> None:
+    kind, _, name = weights.partition("/")
+    params.section(content, "pretrained", dict[str, Pretrained])
+    known = {kind: list(content[kind]) for kind in ("pretrained", "teachers")}
+    if name not in known.get(kind, ()) or user == f"teachers.{name}":
+        choice = [f"{kind}/{one}" for kind, names in known.items() for one in names]
+        raise UserError(
+            f"params.yaml: '{user}.weights' is '{weights}', but must be one of "
+            f"{', '.join(one for one in choice if one != user.replace('.', '/'))}."
+        )

@@ -4,7 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.evaluation import Evaluation, System
+from pipeline.evaluation import Evaluation
+from pipeline.scoring import Interval, Score
 
 
 def table(evaluation: Evaluation) -> Table:
@@ -13,9 +14,11 @@ def table(evaluation: Evaluation) -> Table:
         title=f"Test split of the task: {evaluation.rows:,} rows, 95% intervals",
         title_justify="left",
     )
-    columns = ("accuracy", "interval", "agrees", "parameters", "MB", "speed")
+    scores = [system.score for system in evaluation.systems.values()]
+    extra = {"AUC": "roc_auc", "MAP": "mean_average_precision"}
+    shown = {name: field for name, field in extra.items() if getattr(scores[0], field)}
     result.add_column("", no_wrap=True)
-    for column in columns:
+    for column in ("accuracy", "interval", *shown, "agrees", "parameters", "speed"):
         result.add_column(column, justify="right", no_wrap=True)
     for name, system in evaluation.systems.items():
         accuracy = system.score.accuracy
@@ -23,9 +26,9 @@ def table(evaluation: Evaluation) -> Table:
             name,
             f"{accuracy.value:.1%}",
             f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}",
+            *(f"{getattr(system.score, field).value:.3f}" for field in shown.values()),
             f"{system.agreement:.1%}",
             f"{system.parameters / 1e6:.1f} M",
-            f"{system.megabytes:.0f}",
             f"{system.speedup:.1f}x",
             style="bold" if name == "student" else None,
         )
@@ -43,25 +46,44 @@ def sentences(evaluation: Evaluation) -> list[str]:
 
 
 def metrics(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers of ``metrics/evaluation.json``; shares of 1, to four places."""
-    student = evaluation.systems["student"]
+    """The numbers of ``metrics/evaluation.json``, to four places."""
+    systems = evaluation.systems
+    student = systems["student"]
     others = {
-        name.replace("'", "").replace(" ", "_"): round(system.score.accuracy.value, 4)
-        for name, system in evaluation.systems.items()
+        _key(name): round(system.score.accuracy.value, 4)
+        for name, system in systems.items()
         if name != "student"
     }
-    return {"student": _numbers(student), "accuracy_of": others, "rows": evaluation.rows}
-
-
-def _numbers(system: System) -> dict[str, Any]:
-    accuracy = system.score.accuracy
+    questions = {"questions": student.score.questions} if student.score.questions else {}
     return {
-        "accuracy": round(accuracy.value, 4),
-        "accuracy_low": round(accuracy.low, 4),
-        "accuracy_high": round(accuracy.high, 4),
-        "macro_f1": round(system.score.macro_f1, 4),
-        "log_loss": round(system.score.log_loss, 4),
-        "agreement_with_teachers": round(system.agreement, 4),
-        "parameters": system.parameters,
-        "speedup": round(system.speedup, 1),
+        "student": {
+            **{name: round(found.value, 4) for name, found in _intervals(student.score).items()},
+            "agreement_with_teachers": round(student.agreement, 4),
+            "parameters": student.parameters,
+            "speedup": round(student.speedup, 1),
+        },
+        "accuracy_of": others,
+        "rows": evaluation.rows,
+        **questions,
     }
+
+
+def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The lines of ``metrics/scores.csv``: every score of every system with its interval."""
+    return [
+        {
+            "system": _key(name),
+            "score": score,
+            **{key: round(value, 4) for key, value in vars(found).items()},
+        }
+        for name, system in evaluation.systems.items()
+        for score, found in _intervals(system.score).items()
+    ]
+
+
+def _key(name: str) -> str:
+    return name.replace("'", "").replace(" ", "_")
+
+
+def _intervals(score: Score) -> dict[str, Interval]:
+    return {name: value for name, value in vars(score).items() if isinstance(value, Interval)}

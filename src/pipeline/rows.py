@@ -5,17 +5,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.artifacts import whole_file
 from pipeline.errors import UserError
 
 UNLABELLED = -1
 CORPORA = Path("data/corpora")
+BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Rows:
     name: str
     """Corpus and split, such as ``task/train``."""
     table: pa.Table
-    """Columns ``text_a`` and ``text_b`` (text) and ``label`` (int64)."""
+    """Columns ``text_a`` and ``text_b`` (text) and ``label`` (int64); where the corpus has them,
+    ``soft_label`` (a list of a probability per class) and ``group`` (text)."""
     label_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -40,45 +42,63 @@ class Rows:
         """Shape [rows], int64."""
         return np.array(self.table["label"].to_numpy(), dtype=np.int64)
 
+    @property
+    def soft_labels(self) -> np.ndarray | None:
+        """The corpus's own probabilities, float32 of shape [rows, classes], if it has them."""
+        if "soft_label" not in self.table.column_names:
+            return None
+        flat = self.table["soft_label"].combine_chunks().flatten().to_numpy()
+        return np.array(flat, dtype=np.float32).reshape(len(self), -1)
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The question that each row answers, if the corpus says so."""
+        if "group" not in self.table.column_names:
+            return None
+        groups: list[str] = self.table["group"].to_pylist()
+        return groups
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash over the ordered row ids: it changes with any text and with the order."""
-        return fingerprint(
-            row_id(a, b)
-            for batch in self.table.to_batches(max_chunksize=10_000)
-            for a, b in zip(
-                *(batch[text].to_pylist() for text in ("text_a", "text_b")), strict=True
-            )
-        )
+        digest = hashlib.blake2b(digest_size=16)
+        for batch in self.table.to_batches(max_chunksize=BATCH_ROWS):
+            digest.update(row_ids(batch).tobytes())
+        return digest.hexdigest()
 
 
-def row_id(text_a: str, text_b: str) -> bytes:
-    """16 bytes that name a row by its two texts; the label is no part of it."""
+def row_ids(batch: pa.Table | pa.RecordBatch) -> np.ndarray:
+    """Per row, 16 bytes that name it by its two texts; the label is no part of them."""
+    texts = (batch[name].to_pylist() for name in ("text_a", "text_b"))
+    ids = b"".join(_row_id(a, b) for a, b in zip(*texts, strict=True))
+    return np.frombuffer(ids, dtype="S16")
+
+
+def _row_id(text_a: str, text_b: str) -> bytes:
     first = text_a.encode()
     return hashlib.blake2b(
         len(first).to_bytes(8, "little") + first + text_b.encode(), digest_size=16
     ).digest()
 
 
-def fingerprint(ids: Iterable[bytes]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for one in ids:
-        digest.update(one)
-    return digest.hexdigest()
+def write(path: Path, tables: Iterable[pa.Table], label_names: Sequence[str]) -> None:
+    """Write ``tables`` (one or more, of one schema) as an Arrow file, label names inside.
 
-
-def write(path: Path, table: pa.Table, label_names: Sequence[str]) -> None:
-    """Write ``table`` (text_a, text_b, label) as Parquet with its label names inside."""
-    metadata = {"label_names": json.dumps(list(label_names))}
-    with whole_file(path) as draft:
-        pq.write_table(table.replace_schema_metadata(metadata), draft)
+    Arrow, not Parquet: it is read as a memory map, so that a million rows take no memory.
+    """
+    tables = iter(tables)
+    first = next(tables)
+    schema = first.schema.with_metadata({"label_names": json.dumps(list(label_names))})
+    with whole_file(path) as draft, pa.ipc.new_file(draft, schema) as file:
+        for table in chain([first], tables):
+            file.write_table(table.cast(schema))
 
 
 def read(corpus: str, split: str, root: Path = CORPORA) -> Rows:
-    """Read ``root/corpus/split.parquet``; raises UserError if it is missing or not ours."""
-    path = root / corpus / f"{split}.parquet"
+    """Map ``root/corpus/split.arrow``; raises UserError if it is missing or not ours."""
+    path = root / corpus / f"{split}.arrow"
     try:
-        table = pq.read_table(path)
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         label_names = json.loads(table.schema.metadata[b"label_names"])
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro download` or `dvc pull`.") from None

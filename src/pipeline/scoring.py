@@ -1,20 +1,28 @@
-"""How good a model is on labelled rows, with intervals; sums that no training depends on."""
+"""How good a model is on labelled rows, with intervals; sums that no training depends on.
 
-from collections.abc import Sequence
+A statistic is a function of row weights, from [resamples, rows] to [resamples]: at weights of 1 it
+is the estimate, and at the counts of a bootstrap sample one draw from its distribution.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap
-from sklearn.metrics import f1_score, log_loss
+from scipy.stats import binomtest
 from torch import Tensor
 
+from pipeline import ranking
+
 CONFIDENCE = 0.95
-RESAMPLES = 2_000
+RESAMPLES = 1_000
+WEIGHTS_AT_ONCE = 10_000_000
+BINS = 10
+Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95% interval, as shares of 1."""
+    """An estimate and its 95% interval."""
 
     value: float
     low: float
@@ -23,25 +31,107 @@ class Interval:
 
 @dataclass(frozen=True)
 class Score:
-    """A model on labelled rows."""
+    """A model on labelled rows; shares of 1 but for ``log_loss``."""
 
     accuracy: Interval
-    macro_f1: float
-    log_loss: float
+    """With Wilson's interval; all others are bootstrapped."""
+    macro_f1: Interval
+    log_loss: Interval
     """Nats per row."""
+    calibration_error: Interval
+    """How far confidence is from accuracy, over ten bins of confidence weighted by their rows."""
+    roc_auc: Interval | None = None
+    """Where there are two classes."""
+    mean_average_precision: Interval | None = None
+    """This and the next two where rows have groups, over the ``questions`` that have both right and
+    wrong rows, ranked by the probability of the last class."""
+    mean_reciprocal_rank: Interval | None = None
+    precision_at_1: Interval | None = None
+    questions: int = 0
 
 
-def score(probabilities: Tensor, labels: np.ndarray) -> Score:
-    """Score ``probabilities`` of shape [rows, classes] against ``labels`` of shape [rows]."""
-    predicted = probabilities.argmax(dim=1).numpy()
-    classes = range(probabilities.shape[1])
+def score(probabilities: Tensor, labels: np.ndarray, groups: Sequence[str] | None = None) -> Score:
+    """Score ``probabilities`` of shape [rows, classes] against ``labels`` of shape [rows].
+
+    ``groups`` names the question of each row, if there are questions.
+    """
+    given = probabilities.double().numpy()
+    classes = given.shape[1]
+    predicted = given.argmax(axis=1)
+    losses = -np.log(np.clip(given[np.arange(len(labels)), labels], 1e-15, 1))
+    ranked: dict[str, Interval] = {}
+    questions = 0
+    if groups is not None:
+        found = ranking.by_question(given[:, -1], labels == classes - 1, groups)
+        questions = len(found["precision_at_1"])
+        ranked = {name: mean(values) for name, values in found.items() if questions}
     return Score(
         accuracy=share(predicted == labels),
-        macro_f1=float(
-            f1_score(labels, predicted, labels=classes, average="macro", zero_division=0.0)
-        ),
-        log_loss=float(log_loss(labels, probabilities.double().numpy(), labels=classes)),
+        macro_f1=estimate(_macro_f1(predicted, labels, classes), len(labels)),
+        log_loss=mean(losses),
+        calibration_error=estimate(_calibration_error(given, labels), len(labels)),
+        roc_auc=estimate(_roc_auc(given[:, 1], labels == 1), len(labels)) if classes == 2 else None,
+        questions=questions,
+        **ranked,
     )
+
+
+def estimate(statistic: Statistic, rows: int) -> Interval:
+    """``statistic`` of all rows, with the percentile interval of a bootstrap over rows."""
+    value = float(statistic(np.ones((1, rows)))[0])
+    generator = np.random.default_rng(0)
+    draws: list[np.ndarray] = []
+    at_once = max(1, min(RESAMPLES, WEIGHTS_AT_ONCE // rows))
+    for start in range(0, RESAMPLES, at_once):
+        chosen = generator.integers(0, rows, (min(at_once, RESAMPLES - start), rows))
+        weights = np.stack([np.bincount(one, minlength=rows) for one in chosen])
+        draws.append(statistic(weights.astype(np.float64)))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(np.concatenate(draws), [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def mean(values: np.ndarray) -> Interval:
+    """The mean of ``values``, one per row or question."""
+    return estimate(lambda weights: weights @ values / weights.sum(axis=1), len(values))
+
+
+def _macro_f1(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Statistic:
+    cells = np.eye(classes * classes)[labels * classes + predicted]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        confusion = (weights @ cells).reshape(-1, classes, classes)
+        hits = np.diagonal(confusion, axis1=1, axis2=2)
+        both = confusion.sum(axis=1) + confusion.sum(axis=2)
+        return np.asarray((2 * hits / np.maximum(both, 1)).mean(axis=1))
+
+    return statistic
+
+
+def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> Statistic:
+    confidence = probabilities.max(axis=1)
+    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    by_bin = np.eye(BINS)[_bins(confidence)] * gap[:, None]
+    return lambda weights: np.asarray(abs(weights @ by_bin).sum(axis=1) / weights.sum(axis=1))
+
+
+def _bins(confidence: np.ndarray) -> np.ndarray:
+    return np.asarray(np.minimum((confidence * BINS).astype(int), BINS - 1))
+
+
+def _roc_auc(scores: np.ndarray, positive: np.ndarray) -> Statistic:
+    """The chance that a positive row scores above a negative one; a tie counts half."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    sides = [positive[order].astype(float), (~positive[order]).astype(float)]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        above, below = (np.add.reduceat(weights[:, order] * s, starts, axis=1) for s in sides)
+        won = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
+        pairs = above.sum(axis=1) * below.sum(axis=1)
+        return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+
+    return statistic
 
 
 def share(hits: np.ndarray) -> Interval:
@@ -59,18 +149,7 @@ def agreement(first: Tensor, second: Tensor) -> float:
 def gain(better: Tensor, worse: Tensor, labels: np.ndarray) -> Interval:
     """The difference in accuracy of two models on the same rows: a paired bootstrap over rows."""
     hits = [(p.argmax(dim=1).numpy() == labels).astype(float) for p in (better, worse)]
-    difference = hits[0] - hits[1]
-    if not difference.any():
-        return Interval(0.0, 0.0, 0.0)
-    limits = bootstrap(
-        (difference,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(float(difference.mean()), float(limits.low), float(limits.high))
+    return mean(hits[0] - hits[1])
 
 
 def confusion(
@@ -81,4 +160,20 @@ def confusion(
     return [
         {"actual": label_names[actual], "predicted": label_names[one]}
         for actual, one in zip(labels, predicted, strict=True)
+    ]
+
+
+def reliability(probabilities: Tensor, labels: np.ndarray) -> list[dict[str, float]]:
+    """Per bin of confidence that has rows: mean confidence, accuracy and count."""
+    given = probabilities.numpy()
+    confidence = given.max(axis=1)
+    hits = given.argmax(axis=1) == labels
+    bins = _bins(confidence)
+    return [
+        {
+            "confidence": round(float(confidence[bins == one].mean()), 4),
+            "accuracy": round(float(hits[bins == one].mean()), 4),
+            "rows": int((bins == one).sum()),
+        }
+        for one in np.unique(bins)
     ]

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 from conftest import LABEL_NAMES, pairs
 from datasets import ClassLabel, Dataset, Features, Value
 
+from pipeline import corpora as library
 from pipeline import rows, sources
-from pipeline.corpora import download
+from pipeline.columns import Corpus
 from pipeline.errors import UserError
-from pipeline.sources import Corpus
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +33,17 @@ def corpus(source: Path, roles: str, **changes: Any) -> Corpus:
 
 def both(source: Path, **task: Any) -> dict[str, Corpus]:
     return {
-        "general": corpus(source / "general", "pool"),
-        "task": corpus(source / "task", "train validation test", **task),
+        "web": corpus(source / "general", "pool"),
+        "qa": corpus(source / "task", "train validation test", **task),
     }
+
+
+def download(given: dict[str, Corpus], out: Path, *general: str) -> dict[str, dict[str, Any]]:
+    return library.download(given, general or ("web",), "qa", out)
+
+
+def fetch(given: Corpus, role: str = "train") -> pa.Table:
+    return pa.concat_tables(sources.open_split("qa", given, role).batches())
 
 
 def one_file(directory: Path, table: pa.Table, name: str = "train") -> Corpus:
@@ -45,7 +54,7 @@ def one_file(directory: Path, table: pa.Table, name: str = "train") -> Corpus:
 
 def refusal(given: Corpus) -> str:
     with pytest.raises(UserError) as error:
-        sources.fetch("task", given)
+        fetch(given)
     return str(error.value)
 
 
@@ -56,8 +65,7 @@ def test_clean_corpora_arrive_whole_with_a_card(corpora: Path, tmp_path: Path) -
     assert texts == (original["text_a"].to_pylist(), original["text_b"].to_pylist())
     assert cards["task"]["splits"]["train"] == {
         "rows": 120,
-        "repeated": 0,
-        "also_in_evaluation": 0,
+        "left_out": {"empty_text": 0, "unlabelled": 0, "repeated": 0, "also_in_evaluation": 0},
         "labels": {"irrelevant": 60, "relevant": 60, "unlabelled": 0},
         "fingerprint": read.fingerprint,
     }
@@ -82,7 +90,7 @@ def test_repetitions_and_rows_of_the_evaluation_splits_are_cut_and_counted(
     pq.write_table(pool, source / "general" / "pool.parquet")
     cards = download(both(source), tmp_path / "out")
     counts = {
-        role: (card["rows"], card["repeated"], card["also_in_evaluation"])
+        role: (card["rows"], *(card["left_out"][why] for why in ("repeated", "also_in_evaluation")))
         for name in ("task", "general")
         for role, card in cards[name]["splits"].items()
     }
@@ -142,13 +150,12 @@ def test_labels_are_matched_by_name_not_by_number(tmp_path: Path) -> None:
         tmp_path / "s" / "train.parquet"
     )
     given = corpus(tmp_path / "s", "train", text_a="a", text_b="b", label="y")
-    assert sources.fetch("task", given)["train"]["label"].to_pylist() == [1, 0]
+    assert fetch(given)["label"].to_pylist() == [1, 0]
     other = corpus(
         tmp_path / "s", "train", text_a="a", text_b="b", label="y", label_names=("no", "yes")
     )
-    assert (
-        "declares the classes relevant, irrelevant, but corpora.task.label_names has no, yes"
-        in (refusal(other))
+    assert "declares the classes relevant, irrelevant, but corpora.qa.label_names has no, yes" in (
+        refusal(other)
     )
 
 
@@ -160,7 +167,7 @@ def test_csv_with_quotes_and_line_breaks_and_labels_in_words(tmp_path: Path) -> 
     given = corpus(
         tmp_path / "s", "", splits={"train": "dev"}, text_a="q", text_b="p", label="gold"
     )
-    assert sources.fetch("task", given)["train"].to_pylist() == [
+    assert fetch(given).to_pylist() == [
         {"text_a": 'say "hi"', "text_b": "two\nlines, one cell", "label": 1}
     ]
 
@@ -168,16 +175,10 @@ def test_csv_with_quotes_and_line_breaks_and_labels_in_words(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (
-            {"text_b": ["", "x"]},
-            "corpus 'task', split 'train', column 'text_b', row 0: '' is empty",
-        ),
-        ({"text_b": ["x", None]}, "column 'text_b', row 1: None is empty"),
-        ({"text_a": ["x", " \n"]}, "column 'text_a', row 1: ' \\n' is empty"),
         ({"text_a": [1, 2]}, "column 'text_a' holds int64, not text"),
         ({"label": [0, 2]}, "column 'label', row 1: 2 is not in 0 to 1, nor -1"),
         ({"label": ["relevant", "maybe"]}, "row 1: 'maybe' is not among irrelevant, relevant"),
-        ({"text_b": None}, "has no column 'text_b' but text_a, label: mend corpora.task.text_b"),
+        ({"text_b": None}, "has no column 'text_b' but text_a, label: mend corpora.qa.text_b"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
@@ -190,7 +191,7 @@ def test_a_bad_row_is_named(tmp_path: Path, change: dict[str, Any], sentence: st
     ("labels", "sentence"),
     [
         ([1] * 60, "task/test has rows of one class only, 'relevant'"),
-        ([0, 1, -1] * 20, "task/test, row 2 has no label: only a pool may lack them"),
+        ([-1] * 60, "task/test has no rows left"),
     ],
 )
 def test_a_useless_evaluation_split_is_refused(
@@ -209,7 +210,7 @@ def test_a_useless_evaluation_split_is_refused(
 def test_a_pool_may_lack_labels_altogether(tmp_path: Path) -> None:
     given = one_file(tmp_path / "s", pairs(10, 0).drop_columns("label"), "pool")
     unlabelled = Corpus(**{**vars(given), "label": None})
-    assert sources.fetch("general", unlabelled)["pool"]["label"].to_pylist() == [-1] * 10
+    assert fetch(unlabelled, "pool")["label"].to_pylist() == [-1] * 10
 
 
 def test_an_unreachable_source_says_what_to_do(
@@ -232,7 +233,7 @@ def test_an_unreachable_source_says_what_to_do(
 def test_a_malformed_file_ends_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "train.jsonl").write_text('{"text_a": "x", "text_b"')
-    assert "corpus 'task', split 'train'" in refusal(corpus(tmp_path / "s", "train"))
+    assert "corpus 'qa', split 'train'" in refusal(corpus(tmp_path / "s", "train"))
     (tmp_path / "s" / "train.jsonl").unlink()
     assert "could not be read" in refusal(corpus(tmp_path / "s", "train"))
 
@@ -241,7 +242,7 @@ def test_the_docs_corpus_knows_its_own_classes(monkeypatch: pytest.MonkeyPatch) 
     table = pa.table({"text_a": ["p", "q"], "text_b": ["r", "s"], "label": [0, 1]})
     monkeypatch.setattr("pipeline.docstrings.tables", lambda: {"train": table})
     swapped = corpus(Path("docs"), "train", label_names=tuple(reversed(LABEL_NAMES)))
-    assert sources.fetch("task", swapped)["train"]["label"].to_pylist() == [1, 0]
+    assert fetch(swapped)["label"].to_pylist() == [1, 0]
     foreign = corpus(Path("docs"), "train", label_names=("no", "yes"))
     assert "declares the classes irrelevant, relevant" in refusal(foreign)
 
@@ -261,3 +262,214 @@ def test_settings_that_contradict_themselves_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         corpus(Path("x"), "train validation test", **changes)
+
+
+def test_rows_that_cannot_serve_are_left_out_and_counted(corpora: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "task").mkdir(parents=True)
+    (source / "general").symlink_to(corpora / "general")
+    broken = pairs(6, 50)
+    for column, value in (("text_a", "  \n"), ("text_b", None), ("label", -1)):
+        broken = pa.concat_tables(
+            [broken, pa.table({**pairs(1, 60).to_pydict(), column: [value]}, broken.schema)]
+        )
+    for name, size, seed in (("train", 120, 0), ("validation", 40, 1), ("test", 60, 2)):
+        pq.write_table(
+            pa.concat_tables([broken, pairs(size, seed)]), source / "task" / f"{name}.parquet"
+        )
+    cards = download(both(source), tmp_path / "out")["task"]["splits"]
+    assert cards["test"]["rows"] == 66
+    assert cards["test"]["left_out"] == {
+        "empty_text": 2,
+        "unlabelled": 1,
+        "repeated": 0,
+        "also_in_evaluation": 0,
+    }
+    assert cards["train"]["left_out"]["also_in_evaluation"] >= 6
+
+
+def test_a_pool_of_several_corpora_takes_one_after_another_each_with_its_cap(
+    tmp_path: Path,
+) -> None:
+    given = {
+        "qa": one_file(tmp_path / "qa", pairs(40, 0)),
+        "web": one_file(tmp_path / "web", pairs(50, 1), "pool"),
+        "nli": corpus(
+            tmp_path / "nli",
+            "",
+            splits={"pool": "pool"},
+            label_names=("yes", "maybe", "no"),
+            rows={"pool": 20},
+            text_a="premise",
+        ),
+    }
+    given["qa"] = Corpus(
+        **{
+            **vars(given["qa"]),
+            "splits": {"train": "train", "test": "test"},
+            "validation_rows": 10,
+        }
+    )
+    pq.write_table(pairs(30, 2), tmp_path / "qa" / "test.parquet")
+    (tmp_path / "nli").mkdir()
+    pq.write_table(
+        pa.concat_tables([pairs(30, 3), pairs(10, 1)]).rename_columns(
+            ["premise", "text_b", "label"]
+        ),
+        tmp_path / "nli" / "pool.parquet",
+    )
+    cards = download(given, tmp_path / "out", "web", "nli")
+    assert cards["general"]["corpora"] == ["web", "nli"]
+    pool = rows.read("general", "pool", tmp_path / "out")
+    assert len(pool) == 70
+    assert pool.texts(0, 50)[0] == pairs(50, 1)["text_a"].to_pylist()
+    assert set(pool.labels) == {-1}
+    assert not (tmp_path / "out" / "general" / "train.arrow").exists()
+
+
+def test_a_general_corpus_with_labels_can_teach_and_shares_one_split_with_the_pool(
+    corpora: Path, tmp_path: Path
+) -> None:
+    given = both(corpora)
+    own = corpus(corpora / "task", "", splits={"train": "train", "pool": "train"})
+    given["web"] = Corpus(**{**vars(own), "validation_rows": 20})
+    cards = download(given, tmp_path / "out")["general"]["splits"]
+    assert {role: card["rows"] for role, card in cards.items()} == {
+        "validation": 20,
+        "train": 100,
+        "pool": 100,
+    }
+    kept = {role: rows.read("general", role, tmp_path / "out") for role in cards}
+    assert kept["train"].fingerprint == kept["pool"].fingerprint
+    assert set(kept["train"].labels) == {0, 1}
+
+
+def test_a_passage_list_gives_a_row_per_passage(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    lines = [
+        {"q": "one", "found": {"text": ["a", "b"], "chosen": [0, 1]}, "id": "q1"},
+        {"q": "none", "found": {"text": [], "chosen": []}, "id": "q2"},
+        {"q": "two", "found": {"text": ["c"], "chosen": [1]}, "id": "q3"},
+    ]
+    path = tmp_path / "s" / "train.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    columns = {"text_a": "q", "text_b": "found.text", "label": "found.chosen", "group": "id"}
+    given = corpus(tmp_path / "s", "train", **columns)
+    assert fetch(given).to_pylist() == [
+        {"text_a": "one", "text_b": "a", "group": "q1", "label": 0},
+        {"text_a": "one", "text_b": "b", "group": "q1", "label": 1},
+        {"text_a": "two", "text_b": "c", "group": "q3", "label": 1},
+    ]
+    lines[2]["found"] = {"text": ["c"], "chosen": [1, 0]}
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    assert "column 'found.chosen', row 2: [1, 0] is not as long as found.text" in refusal(given)
+
+
+def test_a_soft_label_is_kept_and_stands_in_for_a_missing_gold_label(tmp_path: Path) -> None:
+    table = pairs(4, 0).set_column(2, "label", pa.array([-1, -1, 0, 1]))
+    scored = table.append_column("score", pa.array([0.9, 0.2, 0.9, 0.6], pa.float32()))
+    given = Corpus(**{**vars(one_file(tmp_path / "s", scored)), "soft_label": "score"})
+    read = fetch(given)
+    assert read["label"].to_pylist() == [1, 0, 0, 1]
+    assert read["soft_label"].to_pylist()[1] == pytest.approx([0.8, 0.2])
+    # What another model said never stands in for the gold label of a test row.
+    one_file(tmp_path / "s", scored, "test")
+    test = Corpus(**{**vars(given), "splits": {"test": "test"}})
+    assert fetch(test, "test")["label"].to_pylist() == [-1, -1, 0, 1]
+    per_class = table.append_column("score", pa.array([[0.1, 0.9]] * 4))
+    one_file(tmp_path / "s", per_class)
+    assert fetch(given)["label"].to_pylist() == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        ([0.5, 1.5], "column 'score', row 1: 1.5 is no probability per class"),
+        ([0.5, None], "row 1: None is no probability per class"),
+        ([[0.5, 0.5], [0.1, 0.1]], r"row 1: [0.1, 0.1] is no probability per class"),
+        ([[0.5, 0.5], [1.0]], "row 1: [1.0] has not 2 probabilities"),
+        (["high", "low"], "holds string, but a soft label is a list of 2 probabilities, or that"),
+    ],
+)
+def test_a_bad_soft_label_is_named(tmp_path: Path, scores: list[Any], sentence: str) -> None:
+    table = pairs(2, 0).append_column("score", pa.array(scores))
+    given = Corpus(**{**vars(one_file(tmp_path / "s", table)), "soft_label": "score"})
+    assert sentence in refusal(given)
+
+
+def test_csv_cells_that_look_missing_to_pandas_are_texts(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for name, comma in (("train.csv", ","), ("test.tsv", "\t")):
+        lines = [["text_a", "text_b", "label"], ["what", "None", "1"], ["NA", "nan", ""]]
+        text = "\n".join(comma.join(line) for line in lines)
+        (tmp_path / "s" / name).write_text(text + "\n")
+        given = corpus(tmp_path / "s", name.split(".")[0])
+        assert fetch(given, name.split(".")[0]).to_pylist() == [
+            {"text_a": "what", "text_b": "None", "label": 1},
+            {"text_a": "NA", "text_b": "nan", "label": -1},
+        ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([True, False], [1, 0]),
+        ([1.0, None], [1, -1]),
+        (["relevant", None], [1, -1]),
+        (["1", "0"], "'1' is not among irrelevant, relevant"),
+        ([0.5, 1.0], "row 0: 0.5 is no whole number"),
+        ([[1], [0]], "but a label is a class name or a whole number"),
+    ],
+)
+def test_labels_of_any_column_type_are_read_or_refused(
+    tmp_path: Path, labels: list[Any], expected: list[int] | str
+) -> None:
+    table = pairs(2, 0).set_column(2, "label", pa.array(labels))
+    given = one_file(tmp_path / "s", table)
+    if isinstance(expected, str):
+        assert expected in refusal(given)
+    else:
+        assert fetch(given)["label"].to_pylist() == expected
+
+
+def test_odd_characters_and_very_long_texts_arrive_as_they_are(tmp_path: Path) -> None:
+    odd = ["\ufffd \u200bzero\u202e", "naïve 東京 🎉\x00", "x" * 1_000_000]
+    table = pa.table({"text_a": odd, "text_b": odd, "label": [0, 1, 0]})
+    assert fetch(one_file(tmp_path / "s", table))["text_a"].to_pylist() == odd
+
+
+def test_five_classes_are_matched_by_name(tmp_path: Path) -> None:
+    names = ("perfect", "excellent", "good", "fair", "bad")
+    table = pairs(5, 0).set_column(2, "label", pa.array(reversed(names)))
+    given = Corpus(**{**vars(one_file(tmp_path / "s", table)), "label_names": names})
+    assert fetch(given)["label"].to_pylist() == [4, 3, 2, 1, 0]
+
+
+def test_many_rows_pass_through_in_little_memory(tmp_path: Path) -> None:
+    """Two hundred thousand rows of 2 kB: far more bytes than the memory they may take."""
+    (tmp_path / "big").mkdir()
+    schema = pairs(2, 0).schema
+    with pq.ParquetWriter(tmp_path / "big" / "pool.parquet", schema) as file:
+        for start in range(0, 200_000, 5_000):
+            numbers = [str(i) for i in range(start, start + 5_000)]
+            text = [f"{number} {'word ' * 200}" for number in numbers]
+            file.write_table(
+                pa.table({"text_a": text, "text_b": text, "label": [0] * 5_000}, schema)
+            )
+    given = corpus(tmp_path / "big", "pool")
+    split = sources.open_split("web", given, "pool")
+    before = pa.total_allocated_bytes()
+    peak = 0
+
+    def watched() -> Iterator[pa.Table]:
+        nonlocal peak
+        for batch in split.batches():
+            peak = max(peak, pa.total_allocated_bytes() - before)
+            yield batch
+
+    rows.write(tmp_path / "out" / "general" / "pool.arrow", watched(), LABEL_NAMES)
+    kept = rows.read("general", "pool", tmp_path / "out")
+    assert len(kept) == 200_000
+    assert kept.texts(123_456, 123_457)[0][0].startswith("123456 word")
+    assert kept.table.nbytes > 400e6
+    assert max(peak, pa.total_allocated_bytes() - before) < 100e6

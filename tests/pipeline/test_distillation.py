@@ -1,6 +1,8 @@
 """Both stages: which heads there are, what they learn from, and what is refused."""
 
 import dataclasses
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,10 @@ SPLITS = [POOL, TRAIN, VALIDATION]
 
 
 @pytest.fixture(autouse=True)
-def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("models/pretrained").mkdir(parents=True)
+    Path("models/pretrained/tiny").symlink_to(tiny_bert)
 
 
 def write_teacher(root: Path, bert: Path, name: str, **changes: Any) -> None:
@@ -57,17 +61,15 @@ def stage(kind: type[Stage] = Stage, **changes: Any) -> Any:
     return kind(**{**settings, **changes})
 
 
-def student(bert: Path) -> Student:
-    return Student(weights=str(bert), layers=1)
+STUDENT = Student(weights="pretrained/tiny", layers=1)
 
 
-def stage1(bert: Path, root: Path, pool: Rows = POOL, out: str = "stage1", **changes: Any) -> Path:
-    distill(student(bert), stage(**changes), 16, pool, root, Path(out))
-    return Path(out)
+def stage1(root: Path, pool: Rows = POOL, out: str = "stage1", **changes: Any) -> Path:
+    distill(STUDENT, stage(**changes), 16, pool, root, Path("models"))
+    return Path(shutil.copytree("models/student/stage1", out))
 
 
 def stage2(
-    bert: Path,
     root: Path,
     alpha: float = 0.9,
     train: Rows = TRAIN,
@@ -75,17 +77,9 @@ def stage2(
     **changes: Any,
 ) -> tuple[Path, Heads]:
     _, heads = finetune_student(
-        student(bert),
-        stage(Stage2, **changes),
-        alpha,
-        16,
-        train,
-        VALIDATION,
-        root,
-        Path("stage1"),
-        Path(out),
+        STUDENT, stage(Stage2, **changes), alpha, 16, train, VALIDATION, root, Path("models")
     )
-    return Path(out), heads
+    return Path(shutil.copytree("models/student/stage2", out)), heads
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -100,7 +94,7 @@ def same(first: Path, second: Path) -> bool:
 def test_stage_1_has_a_soft_head_per_teacher_each_close_to_its_own(
     tiny_bert: Path, root: Path
 ) -> None:
-    directory = stage1(tiny_bert, root, epochs=60)
+    directory = stage1(root, epochs=60)
     model, tokenizer, card = models.load(directory)
     assert card.heads == TEACHERS
     assert card.teachers == {name: f"weights of {name}" for name in TEACHERS}
@@ -114,16 +108,16 @@ def test_stage_1_has_a_soft_head_per_teacher_each_close_to_its_own(
 
 def test_stage_1_reads_no_gold_label(tiny_bert: Path, root: Path) -> None:
     unlabelled = POOL.table.set_column(2, "label", pa.array([-1] * len(POOL)))
-    first = stage1(tiny_bert, root)
-    second = stage1(tiny_bert, root, dataclasses.replace(POOL, table=unlabelled), "unlabelled")
+    first = stage1(root)
+    second = stage1(root, dataclasses.replace(POOL, table=unlabelled), "unlabelled")
     assert same(first, second)
 
 
 def test_stage_2_adds_a_golden_head_and_carries_over_encoder_and_soft_heads(
     tiny_bert: Path, root: Path
 ) -> None:
-    before = weights(stage1(tiny_bert, root))
-    directory, heads = stage2(tiny_bert, root, lr=1e-12)
+    before = weights(stage1(root))
+    directory, heads = stage2(root, lr=1e-12)
     assert models.load(directory)[2].heads == ("golden", *TEACHERS)
     assert heads == Heads(carried_over=TEACHERS, started_afresh=())
     after = weights(directory)
@@ -132,16 +126,16 @@ def test_stage_2_adds_a_golden_head_and_carries_over_encoder_and_soft_heads(
 
 
 def test_soft_heads_of_a_retrained_teacher_start_afresh(tiny_bert: Path, root: Path) -> None:
-    stage1(tiny_bert, root)
+    stage1(root)
     write_teacher(root, tiny_bert, "t2", weights="retrained")
-    _, heads = stage2(tiny_bert, root)
+    _, heads = stage2(root)
     assert heads == Heads(carried_over=("t1", "t3"), started_afresh=("t2",))
 
 
 def test_without_stage_1_the_student_starts_from_the_pretrained_weights(
     tiny_bert: Path, root: Path
 ) -> None:
-    directory, heads = stage2(tiny_bert, root, from_stage1=False, teachers=("t1",), lr=1e-12)
+    directory, heads = stage2(root, from_stage1=False, teachers=("t1",), lr=1e-12)
     assert heads.carried_over == ()
     pretrained = load_file(tiny_bert / "model.safetensors")
     for name, value in load_file(directory / "model.safetensors").items():
@@ -149,8 +143,8 @@ def test_without_stage_1_the_student_starts_from_the_pretrained_weights(
 
 
 def test_at_alpha_0_no_teacher_takes_part_and_none_is_read(tiny_bert: Path, root: Path) -> None:
-    stage1(tiny_bert, root)
-    directory, heads = stage2(tiny_bert, Path("no logits here"), alpha=0.0)
+    stage1(root)
+    directory, heads = stage2(Path("no logits here"), alpha=0.0)
     assert models.load(directory)[2].heads == ("golden",)
     assert heads == Heads((), ())
 
@@ -158,13 +152,11 @@ def test_at_alpha_0_no_teacher_takes_part_and_none_is_read(tiny_bert: Path, root
 def test_at_alpha_1_the_golden_head_takes_no_part_and_no_label_is_read(
     tiny_bert: Path, root: Path
 ) -> None:
-    stage1(tiny_bert, root)
-    first, _ = stage2(tiny_bert, root, alpha=1.0)
+    stage1(root)
+    first, _ = stage2(root, alpha=1.0)
     assert models.load(first)[2].heads == TEACHERS
     flipped = TRAIN.table.set_column(2, "label", pa.array(1 - TRAIN.labels))
-    second, _ = stage2(
-        tiny_bert, root, 1.0, dataclasses.replace(TRAIN, table=flipped), out="flipped"
-    )
+    second, _ = stage2(root, 1.0, dataclasses.replace(TRAIN, table=flipped), out="flipped")
     assert same(first, second)
 
 
@@ -176,7 +168,7 @@ def test_alpha_decides_between_gold_labels_and_teachers_that_contradict_them(
     answers = {}
     for alpha in (0.1, 0.95):
         directory, _ = stage2(
-            tiny_bert, root, alpha, contradicted, from_stage1=False, epochs=40, out=str(alpha)
+            root, alpha, contradicted, from_stage1=False, epochs=40, out=str(alpha)
         )
         model, tokenizer, _ = models.load(directory)
         said = predict(model, encode(tokenizer, TRAIN, 16), ["golden", "t1"]).argmax(dim=-1)
@@ -191,18 +183,18 @@ def test_alpha_decides_between_gold_labels_and_teachers_that_contradict_them(
 def test_the_same_run_gives_the_same_weights_and_another_seed_does_not(
     tiny_bert: Path, root: Path
 ) -> None:
-    first, again = stage1(tiny_bert, root), stage1(tiny_bert, root, out="again")
+    first, again = stage1(root), stage1(root, out="again")
     assert same(first, again)
-    assert not same(first, stage1(tiny_bert, root, out="other", seed=2))
+    assert not same(first, stage1(root, out="other", seed=2))
 
 
 def test_a_teacher_with_another_tokenizer_or_length_is_refused(tiny_bert: Path, root: Path) -> None:
     write_teacher(root, tiny_bert, "t2", tokenizer="another")
     with pytest.raises(UserError, match=r"t2/card\.json does not fit: its tokenizer is another"):
-        stage1(tiny_bert, root)
+        stage1(root)
     write_teacher(root, tiny_bert, "t2", max_length=99)
     with pytest.raises(UserError, match="its max_length is 99, but this run needs 16"):
-        stage1(tiny_bert, root)
+        stage1(root)
 
 
 def test_label_names_must_agree_between_teachers_and_with_the_task(
@@ -211,15 +203,73 @@ def test_label_names_must_agree_between_teachers_and_with_the_task(
     swapped = tuple(reversed(LABEL_NAMES))
     write_teacher(root, tiny_bert, "t3", label_names=swapped)
     with pytest.raises(UserError, match="'t1' and 't3' name their classes differently"):
-        stage1(tiny_bert, root)
+        stage1(root)
     with pytest.raises(UserError, match="scores the classes relevant, irrelevant, but task/train"):
-        stage2(tiny_bert, root, from_stage1=False, teachers=("t3",))
+        stage2(root, from_stage1=False, teachers=("t3",))
 
 
 def test_a_pool_too_small_to_hold_rows_out_is_refused(tiny_bert: Path, root: Path) -> None:
     few = dataclasses.replace(POOL, table=POOL.table.slice(0, 5))
     with pytest.raises(UserError, match="general/pool has 5 rows, but stage 1 needs 20"):
-        stage1(tiny_bert, root, few)
+        stage1(root, few)
+
+
+def with_soft_label(rows: Rows) -> Rows:
+    """The corpus's own probabilities, which contradict its labels."""
+    soft = pa.array([[0.9, 0.1] if label else [0.0, 1.0] for label in rows.labels.tolist()])
+    return dataclasses.replace(rows, table=rows.table.append_column("soft_label", soft))
+
+
+def test_the_corpus_own_soft_label_is_one_more_teacher(root: Path) -> None:
+    directory = stage1(root, with_soft_label(POOL), soft_label=True, epochs=60)
+    model, tokenizer, card = models.load(directory)
+    assert card.heads == (*TEACHERS, "soft_label")
+    said = predict(model, encode(tokenizer, POOL, 16), ["t1", "soft_label"])[:76]
+    labels = torch.from_numpy(POOL.labels)[:76]
+    assert (said[:, 0].argmax(dim=1) == labels).double().mean() > 0.9
+    assert (said[:, 1].argmax(dim=1) == labels).double().mean() < 0.1
+    # Its logits are those of the probabilities 0.9 and 0.1; a 0 counts as 0.0001.
+    margin = (said[:, 1, 0] - said[:, 1, 1]).abs()
+    assert margin[labels == 1].mean() == pytest.approx(math.log(9), abs=0.5)
+    assert margin[labels == 0].mean() == pytest.approx(math.log(1e4), abs=1.5)
+
+
+def test_a_student_can_learn_from_soft_labels_without_any_teacher(root: Path) -> None:
+    nowhere = Path("no logits here")
+    directory = stage1(nowhere, with_soft_label(POOL), soft_label=True, teachers=())
+    assert models.load(directory)[2].heads == ("soft_label",)
+    training = with_soft_label(TRAIN)
+    validation = with_soft_label(VALIDATION)
+    settings = stage(Stage2, soft_label=True, teachers=("t1",))
+    _, heads = finetune_student(
+        STUDENT, settings, 0.9, 16, training, validation, root, Path("models")
+    )
+    assert heads == Heads(carried_over=("soft_label",), started_afresh=("t1",))
+
+
+def test_a_soft_label_that_is_not_there_or_of_other_classes_is_refused(
+    tiny_bert: Path, root: Path
+) -> None:
+    with pytest.raises(UserError, match="general/pool has no soft label: set soft_label in"):
+        stage1(root, soft_label=True)
+    write_teacher(root, tiny_bert, "t1", label_names=("no", "yes"))
+    with pytest.raises(UserError, match="'t1' scores the classes no, yes, but general/pool"):
+        stage1(root, with_soft_label(POOL), soft_label=True, teachers=("t1",))
+
+
+def test_the_stages_may_have_other_teachers_of_other_classes(tiny_bert: Path, root: Path) -> None:
+    """As in the paper: the general corpus has its own teachers, and three classes here."""
+    tokenizer = models.tokenizer_hash(AutoTokenizer.from_pretrained(tiny_bert))
+    source = Source("g1", "weights of g1", tokenizer, 16, ("yes", "maybe", "no"))
+
+    def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
+        return torch.ones(stop - start, 3)
+
+    logits.write(root / "g1", source, [POOL], {}, score, root / "parts")
+    assert models.load(stage1(root, teachers=("g1",)))[2].label_names == ("yes", "maybe", "no")
+    directory, heads = stage2(root)
+    assert heads == Heads(carried_over=(), started_afresh=TEACHERS)
+    assert models.load(directory)[2].label_names == LABEL_NAMES
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "task/test")]
 def teacher(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logits, "PART_ROWS", 16)
-    encoder, tokenizer = models.load_pretrained(str(tiny_bert))
+    encoder, tokenizer = models.load_encoder(tiny_bert)
     torch.manual_seed(3)
     model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
     models.save(tmp_path / "t1", model, tokenizer, Card(LABEL_NAMES, 12, 1, (GOLDEN,)))
@@ -29,24 +29,24 @@ def teacher(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
-    assert dump("t1", teacher, SPLITS, Path("logits/t1")) == 70
-    source, notes = logits.read_source(Path("logits/t1"))
+    assert dump("t1", teacher, SPLITS, Path("task/t1")) == 70
+    source, notes = logits.read_source(Path("task/t1"))
     assert source.weights == models.weights_hash(teacher)
     assert (source.teacher, source.max_length, source.label_names) == ("t1", 12, LABEL_NAMES)
     model, tokenizer, _ = models.load(teacher)
     assert notes["parameters"] == sum(p.numel() for p in model.parameters())
     for rows in SPLITS:
         expected = predict(model, encode(tokenizer, rows, 12), [GOLDEN])[:, 0]
-        found = logits.read(Path("logits/t1"), source, rows)
+        found = logits.read(Path("task/t1"), source, rows)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert not Path(".resume/dump_logits-t1").exists()
+    assert not Path(".resume/dump_logits-task-t1").exists()
 
 
 def test_the_same_teacher_writes_the_same_bytes(teacher: Path) -> None:
     for place in ("first", "second"):
-        dump("t1", teacher, SPLITS, Path(place))
-    for file in Path("first").iterdir():
-        assert file.read_bytes() == (Path("second") / file.name).read_bytes(), file.name
+        dump("t1", teacher, SPLITS, Path(place) / "t1")
+    for file in Path("first/t1").iterdir():
+        assert file.read_bytes() == (Path("second/t1") / file.name).read_bytes(), file.name
 
 
 @pytest.mark.parametrize("change", ["max_length", "weights", "rows"])
@@ -57,8 +57,8 @@ def test_parts_of_another_dump_are_never_used(
     with monkeypatch.context() as patch:
         patch.setattr(logits, "_merge", _die)
         with pytest.raises(KeyboardInterrupt):
-            dump("t1", teacher, splits, Path("logits/t1"))
-    assert list(Path(".resume/dump_logits-t1").rglob("*.safetensors"))
+            dump("t1", teacher, splits, Path("task/t1"))
+    assert list(Path(".resume/dump_logits-task-t1").rglob("*.safetensors"))
     if change == "max_length":
         card = json.loads((teacher / "card.json").read_text())
         (teacher / "card.json").write_text(json.dumps({**card, "max_length": 6}))
@@ -69,10 +69,10 @@ def test_parts_of_another_dump_are_never_used(
         models.save(teacher, model, tokenizer, saved)
     else:
         splits = [dataclasses.replace(rows_of(50, 9), name="general/pool"), SPLITS[1]]
-    dump("t1", teacher, splits, Path("logits/t1"))
-    dump("t1", teacher, splits, Path("afresh"))
-    for file in Path("afresh").iterdir():
-        assert file.read_bytes() == (Path("logits/t1") / file.name).read_bytes(), file.name
+    dump("t1", teacher, splits, Path("task/t1"))
+    dump("t1", teacher, splits, Path("afresh/t1"))
+    for file in Path("afresh/t1").iterdir():
+        assert file.read_bytes() == (Path("task/t1") / file.name).read_bytes(), file.name
 
 
 def _die(*arguments: object) -> None:

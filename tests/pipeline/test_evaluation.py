@@ -25,7 +25,7 @@ RIGHT = torch.from_numpy(TEST.labels)
 
 
 def save_student(directory: Path, bert: Path, heads: tuple[str, ...], seed: int) -> None:
-    encoder, tokenizer = models.load_pretrained(str(bert), layers=1)
+    encoder, tokenizer = models.load_encoder(bert, layers=1)
     torch.manual_seed(seed)
     model = PairModel(encoder, heads, 1, 2, 0.0)
     for head in model.heads.parameters():
@@ -36,7 +36,7 @@ def save_student(directory: Path, bert: Path, heads: tuple[str, ...], seed: int)
 @pytest.fixture
 def place(tmp_path: Path, tiny_bert: Path) -> Path:
     """Teacher t1 is always right; t2 is wrong, and surer of it, on the first 10 of 40 rows."""
-    encoder, tokenizer = models.load_pretrained(str(tiny_bert))
+    encoder, tokenizer = models.load_encoder(tiny_bert)
     source = Source("t1", "w1", models.tokenizer_hash(tokenizer), 16, LABEL_NAMES)
     notes = {"parameters": 1_000_000, "encoder": encoder.config.to_diff_dict()}
     said = {"t1": torch.eye(2)[RIGHT], "t2": 3 * torch.eye(2)[RIGHT]}
@@ -91,7 +91,7 @@ def test_size_and_speed_are_compared_with_the_slowest_teacher(place: Path) -> No
 def test_stage_1_has_no_line_where_it_answers_another_question(
     place: Path, tiny_bert: Path
 ) -> None:
-    encoder, tokenizer = models.load_pretrained(str(tiny_bert), layers=1)
+    encoder, tokenizer = models.load_encoder(tiny_bert, layers=1)
     other = Card(("no", "yes"), 16, 1, ("t1",))
     models.save(place / "stage1", PairModel(encoder, ("t1",), 1, 2, 0.0), tokenizer, other)
     assert list(run(place).systems) == ["t1", "t2", "teachers' mean", "student"]

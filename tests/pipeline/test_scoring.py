@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import bootstrap
+from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from pipeline import scoring
 
@@ -23,8 +25,80 @@ def test_a_score_worked_out_by_hand() -> None:
     # Classes 0, 0, 1, 1 predicted as 0, 1, 1, 1. F1: class 0 2/3, class 1 4/5; mean 11/15.
     result = scoring.score(probabilities([0, 1, 1, 1]), np.array([0, 0, 1, 1]))
     assert result.accuracy.value == 0.75
-    assert result.macro_f1 == pytest.approx(11 / 15)
-    assert result.log_loss == pytest.approx(-(3 * np.log(0.9) + np.log(0.1)) / 4)
+    assert result.macro_f1.value == pytest.approx(11 / 15)
+    assert result.log_loss.value == pytest.approx(-(3 * np.log(0.9) + np.log(0.1)) / 4)
+    # All rows are 0.9 sure and three of four are right.
+    assert result.calibration_error.value == pytest.approx(0.9 - 0.75)
+    assert result.roc_auc is not None
+    # Of the four pairs of a right and a wrong row, two are won and two tied.
+    assert result.roc_auc.value == pytest.approx(0.75)
+    assert result.questions == 0
+
+
+def random_answers(rows: int, classes: int) -> tuple[torch.Tensor, np.ndarray]:
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, classes, rows)
+    logits = generator.normal(size=(rows, classes)) + np.eye(classes)[labels]
+    # Coarse logits make ties.
+    return torch.softmax(torch.from_numpy(logits.round(1)), dim=1), labels
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_scores_are_those_of_scikit_learn(classes: int) -> None:
+    answers, labels = random_answers(500, classes)
+    result = scoring.score(answers, labels)
+    predicted = answers.argmax(dim=1).numpy()
+    assert result.macro_f1.value == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert result.log_loss.value == pytest.approx(log_loss(labels, answers.numpy()))
+    if classes == 2:
+        assert result.roc_auc is not None
+        assert result.roc_auc.value == pytest.approx(roc_auc_score(labels, answers[:, 1].numpy()))
+    else:
+        assert result.roc_auc is None
+
+
+def test_bootstrap_intervals_are_those_of_scipy() -> None:
+    answers, labels = random_answers(400, 2)
+    result = scoring.score(answers, labels)
+    assert result.roc_auc is not None
+    data = (labels, answers[:, 1].numpy(), answers.argmax(dim=1).numpy())
+    statistics = {
+        result.roc_auc: lambda y, p, _: roc_auc_score(y, p),
+        result.macro_f1: lambda y, _, c: f1_score(y, c, average="macro"),
+        result.log_loss: lambda y, p, _: log_loss(y, p),
+    }
+    for ours, statistic in statistics.items():
+        limits = bootstrap(
+            data,
+            statistic,
+            paired=True,
+            vectorized=False,
+            n_resamples=1000,
+            method="percentile",
+            rng=np.random.default_rng(7),
+        ).confidence_interval
+        width = limits.high - limits.low
+        assert ours.low == pytest.approx(limits.low, abs=0.12 * width)
+        assert ours.high == pytest.approx(limits.high, abs=0.12 * width)
+
+
+def test_many_rows_are_resampled_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    whole = scoring.mean(values)
+    monkeypatch.setattr(scoring, "WEIGHTS_AT_ONCE", 999)
+    assert scoring.mean(values) == whole
+
+
+def test_a_model_that_says_what_it_knows_is_calibrated() -> None:
+    sure, unsure = torch.tensor([[1.0, 0.0]] * 10), torch.tensor([[0.75, 0.25]] * 100)
+    labels = np.array([0] * 10 + [0] * 75 + [1] * 25)
+    given = torch.cat([sure, unsure]).double()
+    assert scoring.score(given, labels).calibration_error.value == pytest.approx(0.0, abs=1e-9)
+    lines = scoring.reliability(given, labels)
+    assert lines == [
+        {"confidence": 0.75, "accuracy": 0.75, "rows": 100},
+        {"confidence": 1.0, "accuracy": 1.0, "rows": 10},
+    ]
 
 
 def test_a_class_that_no_row_has_and_nobody_predicts_is_no_error() -> None:

@@ -40,7 +40,7 @@ def run(
 ) -> tuple[dict[str, Tensor], list[training.Epoch]]:
     """Train a fresh student on ROWS; returns its weights and its curve."""
     runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = models.load_pretrained(str(bert), dropout=settings.dropout)
+    encoder, tokenizer = models.load_encoder(bert, dropout=settings.dropout)
     model = PairModel(encoder, [GOLDEN], 1, 2, settings.dropout)
     encoded = encode(tokenizer, ROWS, 16)
     checkpoint = Checkpoint("test", fingerprint(settings, model, (encoded.ids, ROWS.labels)))
@@ -105,7 +105,7 @@ def test_a_changed_setting_never_resumes_an_old_checkpoint(
 def test_other_weights_arrays_precision_or_code_never_resume(
     tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder, tokenizer = models.load_pretrained(str(tiny_bert))
+    encoder, tokenizer = models.load_encoder(tiny_bert)
     model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
     ids = encode(tokenizer, ROWS, 16).ids
     labels = ROWS.labels
@@ -166,7 +166,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
 
 
 def test_weight_decay_spares_biases_and_norms(tiny_bert: Path) -> None:
-    encoder, _ = models.load_pretrained(str(tiny_bert))
+    encoder, _ = models.load_encoder(tiny_bert)
     model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
     decayed, spared = training.make_optimizer(model, settings(weight_decay=0.3)).param_groups
     assert decayed["weight_decay"] == 0.3

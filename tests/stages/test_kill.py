@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 STAGES = {
     "finetune_teacher": (["t1"], "models/teachers/t1"),
-    "dump_logits": (["t1"], "data/logits/t1"),
+    "dump_logits": (["general", "t1"], "data/logits/general/t1"),
     "distill": ([], "models/student/stage1"),
     "finetune_student": ([], "models/student/stage2"),
 }
@@ -33,8 +33,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_be
     params["teachers"] = {"t1": params["teachers"]["t1"]}
     directory = project.create(tmp_path_factory.mktemp("kill") / "undisturbed", params)
     run(directory, sys.executable, "stages/download.py")
+    run(directory, sys.executable, "stages/fetch_pretrained.py", "tiny")
     for stage, (arguments, _) in STAGES.items():
         run(directory, sys.executable, f"stages/{stage}.py", *arguments)
+        if stage == "dump_logits":
+            run(directory, sys.executable, "stages/dump_logits.py", "task", "t1")
     return directory
 
 
