@@ -149,11 +149,17 @@ def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
     assert alphas == {0.0, 1.0}
 
 
+def test_a_teacher_that_nobody_defines_stops_the_run_by_name(place: Path) -> None:
+    output = run(place, "dvc", "exp", "run", "-S", "stage2.teachers=[t9]", check=False)
+    assert "models/teachers/t9" in output
+    assert "Traceback" not in output
+    assert not set(STUDENT) & set(stages_run(output))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ("alpha=1.5", "'alpha' is 1.5, but must be from 0 to 1"),
-        ("stage2.teachers=[t9]", "'stage2.teachers' names 't9', but 'teachers' defines only"),
         ("stage1.epochs=0", "'stage1.epochs' must be at least 1"),
         ("max_length=64", "reads at most 32 tokens"),
     ],

@@ -66,11 +66,19 @@ def settings(content: Mapping[str, Any]) -> tuple[dict[str, Corpus], tuple[str, 
     return corpora, general, task
 
 
-def general_roles(corpora: Sequence[Corpus]) -> tuple[str, ...]:
-    """The pool, and train and validation where all ``corpora`` have them with the same classes."""
-    labelled = all(one.serves_as("train") and one.serves_as("validation") for one in corpora)
-    one_label_set = len({one.label_names for one in corpora}) == 1
-    return ("validation", "train", "pool") if labelled and one_label_set else ("pool",)
+def general_roles(
+    corpora: Mapping[str, Corpus], general: Sequence[str], task: str
+) -> tuple[str, ...]:
+    """The pool, and train and validation where all the corpora have them with the same classes.
+
+    A general corpus that is the task itself has only a pool, for its labels are the task's.
+    """
+    given = [corpora[name] for name in general]
+    labelled = all(one.serves_as("train") and one.serves_as("validation") for one in given)
+    one_label_set = len({one.label_names for one in given}) == 1
+    if labelled and one_label_set and list(general) != [task]:
+        return ("validation", "train", "pool")
+    return ("pool",)
 
 
 def download(
@@ -92,7 +100,7 @@ def download(
             scanned[key] = _scan(sources.open_split(name, corpora[name], role))
         return scanned[key]
 
-    roles = {"task": TASK_ROLES, "general": general_roles([corpora[name] for name in general])}
+    roles = {"task": TASK_ROLES, "general": general_roles(corpora, general, task)}
     cards: dict[str, dict[str, Any]] = {}
     evaluation = [NO_IDS]
     for place, names in (("task", [task]), ("general", list(general))):

@@ -49,7 +49,8 @@ def checked_params() -> dict[str, Any]:
     params.section(content, "stage2", Stage2)
     for stage in ("stage1", "stage2"):
         params.teachers(content, stage)
-    corpora, general, _ = corpus_settings(content)
+    corpora, general, task = corpus_settings(content)
+    general_can_teach = "train" in general_roles(corpora, general, task)
     teachers = params.section(content, "teachers", dict[str, Teacher])
     _check_weights(content, "student", student.weights)
     for name, teacher in teachers.items():
@@ -60,12 +61,12 @@ def checked_params() -> dict[str, Any]:
                 "with letters, digits, '-' and '_', and take a word without a meaning here."
             )
         _check_weights(content, f"teachers.{name}", teacher.weights)
-        learned_from = [corpora[one] for one in general]
-        if teacher.corpus == "general" and "train" not in general_roles(learned_from):
+        if teacher.corpus == "general" and not general_can_teach:
             raise UserError(
                 f"params.yaml: teacher '{name}' learns from the general corpora "
                 f"({', '.join(general)}), but not all of them have train and validation with the "
-                "same label_names: mend their splits, or let it learn from the task."
+                "same label_names, or they are the task itself: mend their splits, or let it "
+                "learn from the task."
             )
     return content
 
