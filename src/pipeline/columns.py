@@ -104,8 +104,8 @@ class Split:
         rows = np.arange(start, start + len(table))
         if pa.types.is_list(table[given.text_b].type):
             table, rows = self._one_row_per_passage(table, start)
-        columns = {"text_a": self._texts(table, given.text_a, rows)}
-        columns["text_b"] = self._texts(table, given.text_b, rows)
+        columns = {"text_a": self._texts(table, given.text_a)}
+        columns["text_b"] = self._texts(table, given.text_b)
         labels = np.full(len(table), UNLABELLED, dtype=np.int64)
         if given.label is not None:
             labels = self._labels(table, given.label, rows)
@@ -136,7 +136,7 @@ class Split:
             columns[name] = column.flatten()
         return pa.table(columns), start + parents.to_numpy()
 
-    def _texts(self, table: pa.Table, column: str, rows: np.ndarray) -> pa.ChunkedArray:
+    def _texts(self, table: pa.Table, column: str) -> pa.ChunkedArray:
         values = table[column]
         kind = values.type
         if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -157,7 +157,7 @@ class Split:
             broken = pc.not_equal(pc.floor(values), values).fill_null(False)
             self._refuse(column, broken, values, rows, "is no whole number")
             values = values.cast(pa.int64())
-        if pa.types.is_boolean(values.type):
+        if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
             values = values.cast(pa.int64())
         if pa.types.is_integer(values.type):
             given = values.cast(pa.int64()).fill_null(UNLABELLED)

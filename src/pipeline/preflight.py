@@ -45,11 +45,17 @@ def checked_params() -> dict[str, Any]:
     params.share(content, "alpha")
     params.max_length(content)
     student = params.section(content, "student", Student)
-    params.section(content, "stage1", Stage)
-    params.section(content, "stage2", Stage2)
-    for stage in ("stage1", "stage2"):
-        params.teachers(content, stage)
     corpora, general, task = corpus_settings(content)
+    for name, kind, learned in (("stage1", Stage, general), ("stage2", Stage2, (task,))):
+        stage = params.section(content, name, kind)
+        params.teachers(content, name)
+        if stage.soft_label and (
+            without := [one for one in learned if not corpora[one].soft_label]
+        ):
+            raise UserError(
+                f"params.yaml: '{name}.soft_label' is true, but 'corpora.{without[0]}' has none: "
+                "name its column in soft_label, or set this to false."
+            )
     general_can_teach = "train" in general_roles(corpora, general, task)
     teachers = params.section(content, "teachers", dict[str, Teacher])
     _check_weights(content, "student", student.weights)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -52,27 +53,21 @@ def _load(
     from datasets.exceptions import DatasetsError
 
     disable_progress_bars()
-    files, reading = None, {}
+    settings: dict[str, Any] = {"name": corpus.config, "revision": corpus.revision}
     if (directory := Path(corpus.source)).is_dir():
-        # Without this, a directory's files would only count as splits under a few well-known names.
-        files = {split: f"{split}.*"}
-        if any(path.suffix in (".csv", ".tsv") for path in directory.glob(f"{split}.*")):
+        if files := list(directory.glob(f"{split}.*")):
+            # Else only a few well-known names would count as splits.
+            settings = {"data_files": {split: f"{split}.*"}}
+        if any(path.suffix in (".csv", ".tsv") for path in files):
             # Else a passage that says "None" or "NA" would count as missing.
-            reading = {"keep_default_na": False, "na_values": [""]}
+            settings |= {"keep_default_na": False, "na_values": [""]}
     elif corpus.revision is None:
         raise UserError(
             f"{where}: '{corpus.source}' is no directory here, and a hub id needs a revision, so "
             f"that its rows stay the same: set {setting}.revision."
         )
     try:
-        dataset = load_dataset(
-            corpus.source,
-            corpus.config,
-            revision=corpus.revision,
-            data_files=files,
-            split=split,
-            **reading,
-        ).flatten()
+        dataset = load_dataset(corpus.source, split=split, **settings).flatten()
     except (DatasetsError, OSError, ValueError) as error:
         reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(

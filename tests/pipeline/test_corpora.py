@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -415,6 +416,7 @@ def test_csv_cells_that_look_missing_to_pandas_are_texts(tmp_path: Path) -> None
     [
         ([True, False], [1, 0]),
         ([1.0, None], [1, -1]),
+        ([None, None], [-1, -1]),
         (["relevant", None], [1, -1]),
         (["1", "0"], "'1' is not among irrelevant, relevant"),
         ([0.5, 1.0], "row 0: 0.5 is no whole number"),
@@ -473,3 +475,19 @@ def test_many_rows_pass_through_in_little_memory(tmp_path: Path) -> None:
     assert kept.texts(123_456, 123_457)[0][0].startswith("123456 word")
     assert kept.table.nbytes > 400e6
     assert max(peak, pa.total_allocated_bytes() - before) < 100e6
+
+
+def test_a_local_copy_stands_in_for_a_hub_id_by_its_source_alone(tmp_path: Path) -> None:
+    hub = {"config": "rte", "revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"}
+    local = one_file(tmp_path / "s", pairs(10, 0))
+    given = Corpus(**{**vars(local), **hub})
+    assert fetch(given).equals(fetch(local))
+    # A clone of the hub's repository, with the configurations in its README, will do as well.
+    clone = tmp_path / "clone"
+    (clone / "rte").mkdir(parents=True)
+    shutil.move(tmp_path / "s" / "train.parquet", clone / "rte" / "train-00000-of-00001.parquet")
+    files = "data_files:\n  - split: train\n    path: rte/train-*"
+    (clone / "README.md").write_text(f"---\nconfigs:\n- config_name: rte\n  {files}\n---\n")
+    assert fetch(Corpus(**{**vars(given), "source": str(clone)})).to_pylist() == (
+        pairs(10, 0).select(["text_a", "text_b", "label"]).to_pylist()
+    )

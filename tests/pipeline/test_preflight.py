@@ -31,6 +31,8 @@ def test_the_default_params_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
         ("teachers.t2.corpus", "web", "'teachers.t2.corpus' is 'web', but must be one of task"),
         ("teachers.golden", {}, "'teachers.golden.lr' is missing"),
         ("stage1.teachers", ["t9"], "'stage1.teachers' names 't9'"),
+        ("stage1.soft_label", True, "'stage1.soft_label' is true, but 'corpora.web' has none"),
+        ("stage2.soft_label", True, "'stage2.soft_label' is true, but 'corpora.qa' has none"),
         ("stage2.lr", "fast", "'stage2.lr' is 'fast', but must be a number"),
         ("student.head_layers", 4, "'student.head_layers' is 4, but must be one of 1, 2, 3"),
         ("corpora.qa.source", None, "'corpora.qa.source' is None, but must be a text"),
