@@ -43,6 +43,7 @@ class Evaluation:
     """All that is known at the end of the pipeline."""
 
     rows: int
+    label_names: tuple[str, ...]
     systems: dict[str, System]
     """Teachers by name, their mean, ``stage 1`` (if it answers this task) and ``student``."""
     gains: dict[str, Interval]
@@ -119,6 +120,7 @@ def _compare(
     }
     return Evaluation(
         len(test),
+        test.label_names,
         systems,
         gains,
         confusion(student, labels, test.label_names),

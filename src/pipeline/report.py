@@ -38,6 +38,11 @@ def table(evaluation: Evaluation) -> Table:
 def sentences(evaluation: Evaluation) -> list[str]:
     """Each comparison of the student in words; one whose interval holds 0 is not called a gain."""
     said = []
+    if questions := evaluation.systems["student"].score.questions:
+        said.append(
+            f"MAP, MRR and P@1: {questions:,} questions with right and wrong rows, ranked by the "
+            f"probability of '{evaluation.label_names[-1]}', the last of label_names"
+        )
     for name, gain in evaluation.gains.items():
         points = f"{100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
         verdict = "" if gain.low > 0 or gain.high < 0 else ", within the noise of these rows"

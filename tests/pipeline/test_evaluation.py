@@ -4,6 +4,7 @@ import dataclasses
 import io
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from conftest import LABEL_NAMES, rows_of
@@ -19,6 +20,7 @@ from pipeline.inference import predict
 from pipeline.logits import Source
 from pipeline.models import Card, PairModel
 from pipeline.rows import Rows
+from pipeline.scoring import Interval
 
 TEST = rows_of(40, 2, "task/test")
 RIGHT = torch.from_numpy(TEST.labels)
@@ -132,6 +134,23 @@ def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
     }
     assert numbers["student"]["accuracy"] == student.score.accuracy.value
     assert len(report.sentences(result)) == 4
+
+
+def test_grouped_rows_are_ranked_and_the_report_says_by_what(place: Path) -> None:
+    groups = pa.array([f"q{i // 4}" for i in range(40)])
+    grouped = dataclasses.replace(TEST, table=TEST.table.append_column("group", groups))
+    result = run(place, grouped)
+    first = result.systems["t1"].score
+    assert first.questions == 10
+    assert first.mean_average_precision == Interval(1.0, 1.0, 1.0)
+    assert report.metrics(result)["questions"] == 10
+    assert (
+        "10 questions with right and wrong rows, ranked by the probability of 'relevant'"
+        in (report.sentences(result)[0])
+    )
+    lines = [line for line in report.scores(result) if line["system"] == "t1"]
+    assert {line["score"] for line in lines} >= {"accuracy", "roc_auc", "mean_average_precision"}
+    assert report.table(result).columns[4].header == "MAP"
 
 
 def test_a_difference_inside_its_interval_is_not_called_a_gain(place: Path) -> None:
