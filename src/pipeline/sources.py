@@ -77,4 +77,22 @@ def _load(
         ) from None
     label = dataset.features.get(corpus.label) if corpus.label else None
     label = getattr(label, "feature", label)
-    return dataset.data.table, label.names if isinstance(label, ClassLabel) else None
+    class_names = label.names if isinstance(label, ClassLabel) else None
+    return _lists_by_field(dataset.data.table), class_names
+
+
+def _lists_by_field(table: pa.Table) -> pa.Table:
+    """A column of lists of structures as one column of lists per field: nothing is copied."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type
+        if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
+            columns[name] = column
+            continue
+        for i, field in enumerate(kind.value_type):
+            lists = [
+                pa.ListArray.from_arrays(chunk.offsets, chunk.values.field(i))
+                for chunk in column.chunks
+            ]
+            columns[f"{name}.{field.name}"] = pa.chunked_array(lists, pa.list_(field.type))
+    return pa.table(columns)

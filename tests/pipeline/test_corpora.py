@@ -347,7 +347,7 @@ def test_a_general_corpus_with_labels_can_teach_and_shares_one_split_with_the_po
 
 def test_a_passage_list_gives_a_row_per_passage(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"q": "one", "found": {"text": ["a", "b"], "chosen": [0, 1]}, "id": "q1"},
         {"q": "none", "found": {"text": [], "chosen": []}, "id": "q2"},
         {"q": "two", "found": {"text": ["c"], "chosen": [1]}, "id": "q3"},
@@ -364,6 +364,17 @@ def test_a_passage_list_gives_a_row_per_passage(tmp_path: Path) -> None:
     lines[2]["found"] = {"text": ["c"], "chosen": [1, 0]}
     path.write_text("\n".join(json.dumps(line) for line in lines))
     assert "column 'found.chosen', row 2: [1, 0] is not as long as found.text" in refusal(given)
+    # The same as a list of structures instead of a structure of lists.
+    lines[2]["found"] = {"text": ["c"], "chosen": [1]}
+    expected = []
+    for line in lines:
+        found = line["found"]
+        pairs_found = zip(found["text"], found["chosen"], strict=True)
+        line["found"] = [{"text": text, "chosen": chosen} for text, chosen in pairs_found]
+        expected += [(line["q"], one["text"], one["chosen"]) for one in line["found"]]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    read = fetch(given).select(["text_a", "text_b", "label"])
+    assert [tuple(row.values()) for row in read.to_pylist()] == expected
 
 
 def test_a_soft_label_is_kept_and_stands_in_for_a_missing_gold_label(tmp_path: Path) -> None:
