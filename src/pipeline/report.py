@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from pipeline.evaluation import Evaluation
@@ -13,19 +14,21 @@ def table(evaluation: Evaluation) -> Table:
     result = Table(
         title=f"Test split of the task: {evaluation.rows:,} rows, 95% intervals",
         title_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 0, 0, 1),
     )
     scores = [system.score for system in evaluation.systems.values()]
     extra = {"AUC": "roc_auc", "MAP": "mean_average_precision"}
     shown = {name: field for name, field in extra.items() if getattr(scores[0], field)}
     result.add_column("", no_wrap=True)
-    for column in ("accuracy", "interval", *shown, "agrees", "parameters", "speed"):
+    for column in ("accuracy", "interval", *shown, "agrees", "size", "speed"):
         result.add_column(column, justify="right", no_wrap=True)
     for name, system in evaluation.systems.items():
         accuracy = system.score.accuracy
         result.add_row(
             name,
             f"{accuracy.value:.1%}",
-            f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}",
+            f"{100 * accuracy.low:.1f}-{100 * accuracy.high:.1f}",
             *(f"{getattr(system.score, field).value:.3f}" for field in shown.values()),
             f"{system.agreement:.1%}",
             f"{system.parameters / 1e6:.1f} M",
