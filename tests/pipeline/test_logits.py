@@ -76,7 +76,7 @@ def test_shards_in_another_order_are_refused(
 ) -> None:
     monkeypatch.setattr(logits, "SHARD_ROWS", 50)
     monkeypatch.setattr(logits, "PART_ROWS", 50)
-    directory = tmp_path / "t1"
+    directory = tmp_path / "task" / "t1"
     logits.write(directory, SOURCE, [rows], {}, scores, tmp_path / "parts")
     first, second = (directory / name for name in logits.shard_files(rows))
     content = first.read_bytes()
@@ -179,8 +179,8 @@ def test_a_missing_file_and_a_missing_artifact_say_what_to_run(
 ) -> None:
     (artifact / NAME).unlink()
     assert "is missing" in refusal(artifact, rows)
-    with pytest.raises(UserError, match="missing: run `dvc repro -f dump_logits@t7`"):
-        logits.read_source(tmp_path / "t7")
+    with pytest.raises(UserError, match="missing: run `dvc repro -f dump_task_logits@t7`"):
+        logits.read_source(tmp_path / "task" / "t7")
 
 
 def test_a_file_that_never_had_metadata_is_refused(artifact: Path, rows: Rows) -> None:
