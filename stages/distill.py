@@ -12,13 +12,15 @@ from pipeline.preflight import checked_params
 
 def main() -> str:
     content = checked_params()
+    student = params.section(content, "student", Student)
     curve = distill(
-        params.section(content, "student", Student),
+        student,
         params.section(content, "stage1", Stage),
         params.max_length(content),
         rows.read("general", "pool"),
         LOGITS / "general",
-        Path("models"),
+        Path("models") / student.weights,
+        Path("models/student/stage1"),
     )
     write_csv(Path("metrics/curves/stage1.csv"), [vars(epoch) for epoch in curve])
     return f"stage 1: soft loss {curve[-1].validation_loss:.3f} on held-out rows of the pool"

@@ -12,15 +12,18 @@ from pipeline.preflight import checked_params
 
 def main() -> str:
     content = checked_params()
+    student = params.section(content, "student", Student)
+    stage2 = params.section(content, "stage2", Stage2)
     curve, heads = finetune_student(
-        params.section(content, "student", Student),
-        params.section(content, "stage2", Stage2),
+        student,
+        stage2,
         params.share(content, "alpha"),
         params.max_length(content),
         rows.read("task", "train"),
         rows.read("task", "validation"),
         LOGITS / "task",
-        Path("models"),
+        Path("models") / ("student/stage1" if stage2.from_stage1 else student.weights),
+        Path("models/student/stage2"),
     )
     write_csv(Path("metrics/curves/stage2.csv"), [vars(epoch) for epoch in curve])
     write_json(

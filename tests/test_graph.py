@@ -26,6 +26,7 @@ LAYERS = (
         "ensemble",
         "resume",
         "sources",
+        "vocabulary",
     },
     {
         "corpora",

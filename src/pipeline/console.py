@@ -30,6 +30,11 @@ def say(sentence: str) -> None:
     _console.print(sentence, markup=False)
 
 
+def hush() -> None:
+    """Say nothing more: one of several processes, whose parent speaks for them."""
+    _console.quiet = True
+
+
 def show(table: Table) -> None:
     _console.print(table)
 

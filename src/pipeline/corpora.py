@@ -230,5 +230,5 @@ def _describe(kept: Rows, parts: list[Part]) -> dict[str, Any]:
             reason: sum(part.left_out[reason] for part in parts) for reason in parts[0].left_out
         },
         "labels": {**counts, "unlabelled": int((labels == UNLABELLED).sum())},
-        "fingerprint": kept.fingerprint,
+        "fingerprint": rows.fingerprint(part.scan.ids[part.kept] for part in parts),
     }

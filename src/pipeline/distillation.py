@@ -1,17 +1,18 @@
 """The student: stage 1 on the teachers' logits alone, stage 2 with gold labels beside them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline import logits, models, runtime
-from pipeline.encoding import Batch, encode
+from pipeline.encoding import Batch, Encoded, encode
 from pipeline.errors import UserError
 from pipeline.inference import predict
 from pipeline.logits import Source
@@ -57,6 +58,8 @@ class Stage(Training):
     """``mse`` on logits (paper) or ``kl`` on softened probabilities."""
     temperature: float = 1.0
     """Of ``kl``; ``mse`` has none."""
+    rows: int | None = None
+    """Learn only so many rows, drawn by chance; all by default."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,6 +71,7 @@ class Stage(Training):
             "temperature",
             "1 where soft_loss is mse",
         )
+        require(self.rows is None or self.rows >= 1, "rows", "at least 1")
 
     @property
     def soft_heads(self) -> tuple[str, ...]:
@@ -100,24 +104,26 @@ def distill(
     max_length: int,
     pool: Rows,
     logits_root: Path,
-    models_root: Path,
+    start: Path,
+    directory: Path,
 ) -> list[Epoch]:
     """Stage 1 (paper equation 4): train soft heads on ``pool``, which has no gold label.
 
-    Reads ``logits_root/<teacher>`` and saves the student to ``models_root/student/stage1``. Returns
-    its curve; losses are mean soft losses per row, and the last twentieth of the pool is held out
-    to measure them.
+    Starts from the weights in ``start``, reads ``logits_root/<teacher>`` and saves the student to
+    ``directory``. Returns its curve; losses are mean soft losses per row, and the last twentieth of
+    the rows is held out to measure them.
     """
-    if len(pool) < HELD_OUT:
-        raise UserError(f"{pool.name} has {len(pool)} rows, but stage 1 needs {HELD_OUT} or more.")
+    if (count := settings.rows or len(pool)) < HELD_OUT:
+        raise UserError(f"stage 1 needs {HELD_OUT} rows or more, but {pool.name} gives it {count}.")
     runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = _start(student, settings.dropout, max_length, models_root)
+    encoder, tokenizer = _encoder(student, settings.dropout, max_length, start)
     sources = _sources(settings.teachers, logits_root, tokenizer, max_length)
     label_names = sources[0].label_names if sources else pool.label_names
     if settings.soft_label:
         for source in sources:
             logits.check_labels(source, pool)
     targets = _targets(sources, logits_root, pool, settings.soft_label)
+    pool, targets = _drawn(settings.rows, pool, targets)
     heads = settings.soft_heads
     model = PairModel(encoder, heads, student.head_layers, len(label_names), settings.dropout)
     cut = len(pool) - len(pool) // HELD_OUT
@@ -130,15 +136,15 @@ def distill(
         soft = model(batch, heads)
         return loss(soft, targets[indices].to(soft.device))
 
-    def validate() -> float:
+    def validate(held_out: Encoded) -> float:
         return loss(predict(model, held_out, heads), targets[cut:]).mean().item()
 
     arrays = (encoded.ids, held_out.ids, targets.numpy())
     identity = fingerprint((student, settings, max_length), model, arrays)
-    checkpoint = Checkpoint("distill", identity)
-    curve = train(model, encoded, row_loss, settings, "stage 1", checkpoint, validate)
+    checkpoint = Checkpoint(f"student-{directory.name}", identity)
+    curve = train(model, encoded, held_out, row_loss, settings, "stage 1", checkpoint, validate)
     card = Card(label_names, max_length, student.head_layers, heads, _weights(sources, heads))
-    models.save(models_root / "student" / "stage1", model, tokenizer, card)
+    models.save(directory, model, tokenizer, card)
     checkpoint.clear()
     return curve
 
@@ -151,22 +157,24 @@ def finetune_student(
     training: Rows,
     validation: Rows,
     logits_root: Path,
-    models_root: Path,
+    start: Path,
+    directory: Path,
 ) -> tuple[list[Epoch], Heads]:
     """Stage 2 (paper equation 5): learn gold labels and the teachers' logits together.
 
-    The student has a golden head if ``alpha`` is below 1 and soft heads if it is above 0. It is
-    saved to ``models_root/student/stage2``; the curve's losses are mean student losses per row.
+    It starts from ``start``: the student of stage 1 or, without ``from_stage1``, other weights. The
+    student has a golden head if ``alpha`` is below 1 and soft heads if it is above 0, and is saved
+    to ``directory``; the curve's losses are mean student losses per row.
     """
     golden = (GOLDEN,) if alpha < 1 else ()
     soft_heads = settings.soft_heads if alpha > 0 else ()
     heads = (*golden, *soft_heads)
     if settings.from_stage1:
-        earlier, tokenizer, card = models.load(models_root / "student" / "stage1", settings.dropout)
+        earlier, tokenizer, card = models.load(start, settings.dropout)
         encoder = earlier.encoder
     else:
         earlier, card = None, None
-        encoder, tokenizer = _start(student, settings.dropout, max_length, models_root)
+        encoder, tokenizer = _encoder(student, settings.dropout, max_length, start)
     teachers = settings.teachers if alpha > 0 else ()
     sources = _sources(teachers, logits_root, tokenizer, max_length)
     label_names = training.label_names
@@ -180,11 +188,12 @@ def finetune_student(
         carried = tuple(name for name in soft_heads if card.teachers.get(name) == weights[name])
         for name in carried:
             model.heads[name].load_state_dict(earlier.heads[name].state_dict())
-    encoded, held_out = (encode(tokenizer, rows, max_length) for rows in (training, validation))
     targets, held_out_targets = (
         _targets(sources, logits_root, rows, settings.soft_label and alpha > 0)
         for rows in (training, validation)
     )
+    training, targets = _drawn(settings.rows, training, targets)
+    encoded, held_out = (encode(tokenizer, rows, max_length) for rows in (training, validation))
     labels, held_out_labels = (torch.from_numpy(rows.labels) for rows in (training, validation))
 
     def loss(said: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
@@ -196,30 +205,38 @@ def finetune_student(
         said = model(batch, heads)
         return loss(said, labels[indices].to(said.device), targets[indices].to(said.device))
 
-    def validate() -> float:
+    def validate(held_out: Encoded) -> float:
         said = predict(model, held_out, heads)
         return loss(said, held_out_labels, held_out_targets).mean().item()
 
     arrays = (encoded.ids, held_out.ids, training.labels, validation.labels)
     soft = (targets.numpy(), held_out_targets.numpy())
     identity = fingerprint((student, settings, alpha, max_length), model, (*arrays, *soft))
-    checkpoint = Checkpoint("finetune_student", identity)
-    curve = train(model, encoded, row_loss, settings, "stage 2", checkpoint, validate)
+    checkpoint = Checkpoint(f"student-{directory.name}", identity)
+    curve = train(model, encoded, held_out, row_loss, settings, "stage 2", checkpoint, validate)
     saved = Card(label_names, max_length, student.head_layers, heads, weights)
-    models.save(models_root / "student" / "stage2", model, tokenizer, saved)
+    models.save(directory, model, tokenizer, saved)
     checkpoint.clear()
     return curve, Heads(carried, tuple(name for name in soft_heads if name not in carried))
 
 
-def _start(
-    student: Student, dropout: float, max_length: int, models_root: Path
+def _encoder(
+    student: Student, dropout: float, max_length: int, start: Path
 ) -> tuple[PreTrainedModel, Any]:
-    return models.load_encoder(
-        models_root / student.weights,
-        layers=student.layers,
-        dropout=dropout,
-        max_length=max_length,
-    )
+    return models.load_encoder(start, layers=student.layers, dropout=dropout, max_length=max_length)
+
+
+def _drawn(count: int | None, rows: Rows, targets: Tensor) -> tuple[Rows, Tensor]:
+    """``count`` of the rows, the same ones in every run, with their targets."""
+    if count is None:
+        return rows, targets
+    if count > len(rows):
+        raise UserError(
+            f"params.yaml asks a student to learn {count} rows of {rows.name}, which has "
+            f"{len(rows)}: give a stage fewer rows, or leave the setting out to learn all."
+        )
+    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:count])
+    return replace(rows, table=rows.table.take(chosen)), targets[torch.from_numpy(chosen)]
 
 
 def _sources(teachers: Sequence[str], root: Path, tokenizer: Any, max_length: int) -> list[Source]:

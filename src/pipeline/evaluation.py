@@ -32,11 +32,6 @@ class System:
     speedup: float
     """Pairs per second over those of the slowest teacher."""
 
-    @property
-    def megabytes(self) -> float:
-        """Size of the float32 weights, in 10⁶ bytes."""
-        return self.parameters * 4 / 1e6
-
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline import models, runtime
-from pipeline.encoding import Batch, encode
+from pipeline.encoding import Batch, Encoded, encode
 from pipeline.inference import predict
 from pipeline.models import GOLDEN, Card, PairModel
 from pipeline.params import require
@@ -65,13 +65,15 @@ def finetune(
         logits = model(batch, [GOLDEN])[:, 0]
         return cross_entropy(logits, labels[indices].to(logits.device), reduction="none")
 
-    def validate() -> float:
+    def validate(held_out: Encoded) -> float:
         return cross_entropy(predict(model, held_out, [GOLDEN])[:, 0], held_out_labels).item()
 
     arrays = (encoded.ids, held_out.ids, training.labels, validation.labels)
     identity = fingerprint((settings, max_length), model, arrays)
     checkpoint = Checkpoint(f"finetune_teacher-{name}", identity)
-    curve = train(model, encoded, row_loss, settings, f"teacher {name}", checkpoint, validate)
+    curve = train(
+        model, encoded, held_out, row_loss, settings, f"teacher {name}", checkpoint, validate
+    )
     models.save(
         models_root / "teachers" / name,
         model,

@@ -104,14 +104,22 @@ def load_encoder(
     for name, value in config.to_dict().items():
         if "dropout" in name and isinstance(value, float):
             setattr(config, name, dropout)
+    return from_pretrained(directory, config)
+
+
+def from_pretrained(
+    source: str | Path, config: PretrainedConfig, revision: str | None = None
+) -> tuple[PreTrainedModel, Any]:
+    """Encoder and tokenizer as transformers finds them; raises what it raises."""
     encoder = AutoModel.from_pretrained(
-        directory,
+        source,
         config=config,
+        revision=revision,
         use_safetensors=True,
         dtype=torch.float32,
         **without_pooler(config),
     )
-    return encoder, AutoTokenizer.from_pretrained(directory)
+    return encoder, AutoTokenizer.from_pretrained(source, revision=revision)
 
 
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:

@@ -58,6 +58,7 @@ def checked_params() -> dict[str, Any]:
             )
     general_can_teach = "train" in general_roles(corpora, general, task)
     teachers = params.section(content, "teachers", dict[str, Teacher])
+    params.section(content, "pretrained", dict[str, Pretrained])
     _check_weights(content, "student", student.weights)
     for name, teacher in teachers.items():
         # A head bears the name of its teacher, among the attributes of a module.
@@ -79,7 +80,6 @@ def checked_params() -> dict[str, Any]:
 
 def _check_weights(content: dict[str, Any], user: str, weights: str) -> None:
     kind, _, name = weights.partition("/")
-    params.section(content, "pretrained", dict[str, Pretrained])
     known = {kind: list(content[kind]) for kind in ("pretrained", "teachers")}
     if name not in known.get(kind, ()) or user == f"teachers.{name}":
         choice = [f"{kind}/{one}" for kind, names in known.items() for one in names]

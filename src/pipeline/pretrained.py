@@ -4,12 +4,11 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig
 
+from pipeline import models
 from pipeline.artifacts import whole_directory
 from pipeline.errors import UserError
-from pipeline.models import without_pooler
 
 PACKAGE = "package:"
 
@@ -40,15 +39,7 @@ def fetch(settings: Pretrained, directory: Path) -> None:
         )
     try:
         config = AutoConfig.from_pretrained(source, revision=settings.revision)
-        encoder = AutoModel.from_pretrained(
-            source,
-            config=config,
-            revision=settings.revision,
-            use_safetensors=True,
-            dtype=torch.float32,
-            **without_pooler(config),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=settings.revision)
+        encoder, tokenizer = models.from_pretrained(source, config, settings.revision)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(

@@ -79,7 +79,8 @@ class Checkpoint:
         state: dict[int, dict[str, torch.Tensor]] = {}
         with safe_open(path, framework="pt") as file:
             progress: dict[str, Any] = json.loads(file.metadata()["progress"])
-            for key in file.keys():  # noqa: SIM118 - the file handle is no mapping
+            names = file.keys()
+            for key in names:
                 kind, name = key.split(".", 1)
                 if kind == "model":
                     weights[name] = file.get_tensor(key)

@@ -61,10 +61,16 @@ class Rows:
     @cached_property
     def fingerprint(self) -> str:
         """A hash over the ordered row ids: it changes with any text and with the order."""
-        digest = hashlib.blake2b(digest_size=16)
-        for batch in self.table.to_batches(max_chunksize=BATCH_ROWS):
-            digest.update(row_ids(batch).tobytes())
-        return digest.hexdigest()
+        batches = self.table.to_batches(max_chunksize=BATCH_ROWS)
+        return fingerprint(row_ids(batch) for batch in batches)
+
+
+def fingerprint(ids: Iterable[np.ndarray]) -> str:
+    """A hash over row ids, given in order and in pieces of any size."""
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in ids:
+        digest.update(piece.tobytes())
+    return digest.hexdigest()
 
 
 def row_ids(batch: pa.Table | pa.RecordBatch) -> np.ndarray:

@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline import console, runtime
 from pipeline.encoding import Batch, Encoded, collate, training_batches
@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.models import PairModel
 from pipeline.params import require
 from pipeline.resume import Checkpoint
+from pipeline.vocabulary import only_tokens_of
 
 RowLoss = Callable[[PairModel, Batch, Tensor], Tensor]
 """From the model, a batch and the indices of its rows (int64) to a loss per row."""
@@ -37,7 +38,7 @@ class Training:
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """AdamW, Adam with L2 regularisation, or SGD with momentum 0.9."""
     weight_decay: float = 0.01
-    """Applied to weight matrices, not to biases and norms."""
+    """Applied to weight matrices, not to biases, norms and the token table."""
     warmup: float = 0.1
     """Share of all steps over which the learning rate rises."""
     clip: float = 1.0
@@ -70,17 +71,32 @@ class Epoch:
 def train(
     model: PairModel,
     encoded: Encoded,
+    held_out: Encoded,
     row_loss: RowLoss,
     settings: Training,
     task: str,
     checkpoint: Checkpoint,
-    validate: Callable[[], float],
+    validate: Callable[[Encoded], float],
 ) -> list[Epoch]:
     """Train ``model`` in place and return its curve; goes on from ``checkpoint`` if there is one.
 
-    ``validate`` is called after each epoch and returns a mean loss. Raises UserError at the first
-    step whose loss is not finite.
+    ``validate`` is called after each epoch with ``held_out`` and returns a mean loss. Raises
+    UserError at the first step whose loss is not finite.
     """
+    with only_tokens_of(model, encoded, held_out) as (encoded, held_out):
+        return _train(model, encoded, held_out, row_loss, settings, task, checkpoint, validate)
+
+
+def _train(
+    model: PairModel,
+    encoded: Encoded,
+    held_out: Encoded,
+    row_loss: RowLoss,
+    settings: Training,
+    task: str,
+    checkpoint: Checkpoint,
+    validate: Callable[[Encoded], float],
+) -> list[Epoch]:
     engine = runtime.accelerator()
     optimizer = make_optimizer(model, settings)
     per_epoch = math.ceil(len(encoded) / settings.batch_size)
@@ -137,7 +153,7 @@ def train(
                     )
                     saved = time.monotonic()
             settle()
-            curve.append(Epoch(epoch + 1, loss_sum / len(encoded), validate()))
+            curve.append(Epoch(epoch + 1, loss_sum / len(encoded), validate(held_out)))
             loss_sum = 0.0
     return curve
 
@@ -151,8 +167,9 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 
 def make_optimizer(model: PairModel, settings: Training) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    tokens = cast(nn.Embedding, model.encoder.get_input_embeddings()).weight
+    matrices = [p for p in model.parameters() if p.ndim > 1 and p is not tokens]
+    others = [tokens, *(p for p in model.parameters() if p.ndim <= 1)]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

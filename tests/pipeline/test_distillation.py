@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,14 @@ TEACHERS = ("t1", "t2", "t3")
 POOL = rows_of(80, 3, "general/pool")
 TRAIN = rows_of(64, 0, "task/train")
 VALIDATION = rows_of(24, 1, "task/validation")
+PRETRAINED = Path("pretrained")
 SPLITS = [POOL, TRAIN, VALIDATION]
 
 
 @pytest.fixture(autouse=True)
 def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("models/pretrained").mkdir(parents=True)
-    Path("models/pretrained/tiny").symlink_to(tiny_bert)
+    PRETRAINED.symlink_to(tiny_bert)
 
 
 def write_teacher(root: Path, bert: Path, name: str, **changes: Any) -> None:
@@ -65,8 +64,8 @@ STUDENT = Student(weights="pretrained/tiny", layers=1)
 
 
 def stage1(root: Path, pool: Rows = POOL, out: str = "stage1", **changes: Any) -> Path:
-    distill(STUDENT, stage(**changes), 16, pool, root, Path("models"))
-    return Path(shutil.copytree("models/student/stage1", out))
+    distill(STUDENT, stage(**changes), 16, pool, root, PRETRAINED, Path(out))
+    return Path(out)
 
 
 def stage2(
@@ -76,10 +75,12 @@ def stage2(
     out: str = "stage2",
     **changes: Any,
 ) -> tuple[Path, Heads]:
+    settings = stage(Stage2, **changes)
+    start = Path("stage1") if settings.from_stage1 else PRETRAINED
     _, heads = finetune_student(
-        STUDENT, stage(Stage2, **changes), alpha, 16, train, VALIDATION, root, Path("models")
+        STUDENT, settings, alpha, 16, train, VALIDATION, root, start, Path(out)
     )
-    return Path(shutil.copytree("models/student/stage2", out)), heads
+    return Path(out), heads
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -210,8 +211,23 @@ def test_label_names_must_agree_between_teachers_and_with_the_task(
 
 def test_a_pool_too_small_to_hold_rows_out_is_refused(tiny_bert: Path, root: Path) -> None:
     few = dataclasses.replace(POOL, table=POOL.table.slice(0, 5))
-    with pytest.raises(UserError, match="general/pool has 5 rows, but stage 1 needs 20"):
+    with pytest.raises(UserError, match="needs 20 rows or more, but general/pool gives it 5"):
         stage1(root, few)
+
+
+def test_a_student_can_learn_a_part_of_the_rows_the_same_part_in_every_run(root: Path) -> None:
+    part = stage1(root, rows=40)
+    assert same(part, stage1(root, rows=40, out="again"))
+    assert not same(part, stage1(root, out="whole"))
+    assert same(stage1(root, rows=80, out="all"), Path("whole"))
+    first, _ = stage2(root, rows=8, out="eight")
+    flipped = TRAIN.table.set_column(2, "label", pa.array(1 - TRAIN.labels))
+    second, _ = stage2(root, rows=8, train=dataclasses.replace(TRAIN, table=flipped), out="flipped")
+    assert not same(first, second)
+    with pytest.raises(UserError, match="to learn 65 rows of task/train, which has 64"):
+        stage2(root, rows=65, out="more")
+    with pytest.raises(UserError, match="needs 20 rows or more, but general/pool gives it 19"):
+        stage1(root, rows=19, out="few")
 
 
 def with_soft_label(rows: Rows) -> Rows:
@@ -242,7 +258,7 @@ def test_a_student_can_learn_from_soft_labels_without_any_teacher(root: Path) ->
     validation = with_soft_label(VALIDATION)
     settings = stage(Stage2, soft_label=True, teachers=("t1",))
     _, heads = finetune_student(
-        STUDENT, settings, 0.9, 16, training, validation, root, Path("models")
+        STUDENT, settings, 0.9, 16, training, validation, root, directory, Path("stage2")
     )
     assert heads == Heads(carried_over=("soft_label",), started_afresh=("t1",))
 
@@ -279,6 +295,7 @@ def test_the_stages_may_have_other_teachers_of_other_classes(tiny_bert: Path, ro
         ({"teachers": ("t1", "t1")}, "teachers' must be free of repetition"),
         ({"temperature": 2.0}, "temperature' must be 1 where soft_loss is mse"),
         ({"soft_loss": "kl", "temperature": 0.0}, "temperature' must be above 0"),
+        ({"rows": 0}, "rows' must be at least 1"),
         ({"lr": -1.0}, "lr' must be above 0"),
         ({"warmup": 1.0}, "warmup' must be at least 0 and below 1"),
     ],

@@ -44,7 +44,7 @@ def run(
     model = PairModel(encoder, [GOLDEN], 1, 2, settings.dropout)
     encoded = encode(tokenizer, ROWS, 16)
     checkpoint = Checkpoint("test", fingerprint(settings, model, (encoded.ids, ROWS.labels)))
-    curve = train(model, encoded, row_loss, settings, "test", checkpoint, lambda: 0.5)
+    curve = train(model, encoded, encoded, row_loss, settings, "test", checkpoint, lambda _: 0.5)
     return {name: value.clone() for name, value in model.state_dict().items()}, curve
 
 
@@ -165,7 +165,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     assert training.schedule(0, 100, 0.0) == 1.0
 
 
-def test_weight_decay_spares_biases_and_norms(tiny_bert: Path) -> None:
+def test_weight_decay_spares_biases_norms_and_the_token_table(tiny_bert: Path) -> None:
     encoder, _ = models.load_encoder(tiny_bert)
     model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
     decayed, spared = training.make_optimizer(model, settings(weight_decay=0.3)).param_groups
@@ -173,6 +173,7 @@ def test_weight_decay_spares_biases_and_norms(tiny_bert: Path) -> None:
     assert spared["weight_decay"] == 0.0
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert all(
-        names[id(p)].endswith("bias") or "LayerNorm" in names[id(p)] for p in spared["params"]
+        names[id(p)].endswith(("bias", "word_embeddings.weight")) or "LayerNorm" in names[id(p)]
+        for p in spared["params"]
     )
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
