@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint install
+.PHONY: repro study test lint install
 
 repro: install            ## run the whole pipeline, or what changed of it
 	dvc repro
+
+study: install            ## compare methods over seeds, from the logits of the pipeline
+	dvc repro --allow-missing study/dvc.yaml
 
 test: $(VENV)/dev         ## lint, types and all tests
 	ruff check

@@ -4,21 +4,24 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LIBRARY = ROOT / "src" / "pipeline"
+SOURCE = ROOT / "src"
+LIBRARY = SOURCE / "pipeline"
+PACKAGES = ("pipeline", "study")
 NEVER_CHANGES_WHAT_IS_MADE = {"console.py", "preflight.py"}
 
 
 def imported(path: Path) -> set[Path]:
     """The library files that ``path`` imports itself."""
-    names: set[str] = set()
+    names: set[tuple[str, str]] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):
-            names.add((node.module or "").split(".")[1])
+        if isinstance(node, ast.ImportFrom):
+            package, _, module = (node.module or "").partition(".")
+            if package in PACKAGES:
+                found = [module] if module else [alias.name for alias in node.names]
+                names |= {(package, name) for name in found}
         elif isinstance(node, ast.Import):
-            assert not any(alias.name.startswith("pipeline") for alias in node.names), path
-    return {LIBRARY / f"{name}.py" for name in names}
+            assert not any(alias.name.startswith(PACKAGES) for alias in node.names), path
+    return {SOURCE / package / f"{name}.py" for package, name in names}
 
 
 def closure(script: Path) -> set[str]:

@@ -1,13 +1,17 @@
 """Everything small: a random BERT with its own vocabulary, and corpora of a made-up language."""
 
 import random
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import project
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from project import run, stages_run
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -21,6 +25,7 @@ COLOURS = ["red", "green", "blue", "grey", "pink", "black", "white", "brown"]
 THINGS = ["cat", "dog", "bird", "fish", "horse", "mouse", "frog", "snake"]
 FILLERS = ["the", "a", "is", "this", "which", "animal", "here", "there", "now", "very"]
 LABEL_NAMES = ("irrelevant", "relevant")
+TEACHER_STAGES = ("finetune_teacher", "dump_general_logits", "dump_task_logits")
 
 
 def pairs(count: int, seed: int) -> pa.Table:
@@ -127,3 +132,27 @@ def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
         "stage1": {**training, "teachers": names},
         "stage2": {**training, "teachers": names},
     }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert: Path) -> Path:
+    """A project whose pipeline has run once and is committed."""
+    directory = project.create(
+        tmp_path_factory.mktemp("projects") / "finished", tiny_params(corpora, tiny_bert)
+    )
+    output = run(directory, "dvc", "repro")
+    assert sorted(stages_run(output)) == sorted(
+        ["download", "fetch_pretrained@tiny", "distill", "finetune_student", "evaluate"]
+        + [f"{stage}@t{i}" for stage in TEACHER_STAGES for i in (1, 2, 3)]
+    )
+    assert "Test split of the task: 60 rows" in output
+    project.commit(directory, "run")
+    return directory
+
+
+@pytest.fixture
+def place(finished: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy to change at will."""
+    shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    yield tmp_path / "copy"
+    shutil.rmtree(tmp_path / "copy")

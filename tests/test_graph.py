@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from closure import LIBRARY, NEVER_CHANGES_WHAT_IS_MADE, ROOT, closure, imported
+from closure import LIBRARY, NEVER_CHANGES_WHAT_IS_MADE, ROOT, SOURCE, closure, imported
 from ruamel.yaml import YAML
 
 from pipeline import docstrings
 
-GRAPH = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-STAGES = {name: stage.get("do", stage) for name, stage in GRAPH.items()}
+
+def graph(path: Path) -> dict[str, Any]:
+    stages = YAML(typ="safe").load(path)["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+STAGES = graph(ROOT / "dvc.yaml")
+STUDY = graph(ROOT / "study/dvc.yaml")
+ALL = {**STAGES, **STUDY}
 LAYERS = (
     {"errors", "params", "runtime", "console", "artifacts"},
     {
@@ -46,12 +53,12 @@ LAYERS = (
 
 
 def script(stage: str) -> Path:
-    return ROOT / str(STAGES[stage]["cmd"]).split()[1]
+    return ROOT / str(ALL[stage]["cmd"]).split()[1]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
-    code = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    code = {dep for dep in ALL[stage]["deps"] if dep.endswith(".py")}
     assert code == closure(script(stage))
 
 
@@ -64,8 +71,14 @@ def test_every_module_has_a_layer_and_imports_only_downwards() -> None:
             assert layer_of[path.stem] <= layer_of[module], f"{module} imports {path.stem}"
 
 
+def test_the_study_stands_on_the_pipeline_and_the_pipeline_never_on_it() -> None:
+    assert all(path.parent == LIBRARY for file in LIBRARY.glob("*.py") for path in imported(file))
+    for stage in STUDY.values():
+        assert not any(dep.startswith("models/teachers") for dep in stage["deps"])
+
+
 def test_the_library_never_imports_dvc() -> None:
-    for path in LIBRARY.glob("*.py"):
+    for path in SOURCE.glob("*/*.py"):
         text = path.read_text()
         assert "import dvc" not in text
         assert "from dvc" not in text
@@ -91,7 +104,7 @@ def test_editing_a_module_reruns_only_what_it_decides(module: str, rerun: set[st
 
 def test_what_is_exempt_from_the_closure_cannot_decide_what_is_made() -> None:
     assert {"console.py", "preflight.py"} == NEVER_CHANGES_WHAT_IS_MADE
-    for stage in STAGES:
+    for stage in ALL:
         names = {path.name for path in imported(script(stage))}
         assert "dump" in stage or "preflight.py" in names
 

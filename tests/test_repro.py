@@ -1,14 +1,11 @@
 """The pipeline on the real DVC: what runs, what does not, and students without teachers."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import project
 import pytest
 import yaml
-from conftest import tiny_params
 from project import run, stages_run
 from safetensors.torch import load_file
 
@@ -16,30 +13,6 @@ pytestmark = pytest.mark.slow
 
 STUDENT = ["finetune_student", "evaluate"]
 DUMPS = ["dump_general_logits", "dump_task_logits"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert: Path) -> Path:
-    """A project whose pipeline has run once and is committed."""
-    directory = project.create(
-        tmp_path_factory.mktemp("projects") / "finished", tiny_params(corpora, tiny_bert)
-    )
-    output = run(directory, "dvc", "repro")
-    assert sorted(stages_run(output)) == sorted(
-        ["download", "fetch_pretrained@tiny", "distill", *STUDENT]
-        + [f"{stage}@t{i}" for stage in ("finetune_teacher", *DUMPS) for i in (1, 2, 3)]
-    )
-    assert "Test split of the task: 60 rows" in output
-    project.commit(directory, "run")
-    return directory
-
-
-@pytest.fixture
-def place(finished: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy to change at will."""
-    shutil.copytree(finished, tmp_path / "copy", symlinks=True)
-    yield tmp_path / "copy"
-    shutil.rmtree(tmp_path / "copy")
 
 
 def test_a_second_repro_runs_nothing(finished: Path) -> None:

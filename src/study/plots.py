@@ -1,0 +1,84 @@
+"""The study in pictures: one per table, and accuracy against cost."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from study.results import Line, Result
+
+matplotlib.use("Agg")
+COLOUR, SEED, EDGE = "#2b5c8a", "#9db8d2", "#444444"
+
+
+def draw(result: Result, path: Path) -> None:
+    """A table as a curve where its systems differ by a number, else as a line each."""
+    curve = bool(result.table.at)
+    height = 3.6 if curve else 0.9 + 0.28 * len(result.lines)
+    figure, axes = plt.subplots(figsize=(7, height), layout="constrained")
+    (_curve if curve else _list)(axes, result)
+    axes.set_title(result.table.title, loc="left", fontsize=11)
+    _save(figure, path)
+
+
+def _list(axes: Axes, result: Result) -> None:
+    for y, line in enumerate(reversed(result.lines)):
+        axes.plot(line.by_seed, [y] * len(line.by_seed), "o", color=SEED, markersize=4)
+        axes.plot([line.accuracy.low, line.accuracy.high], [y, y], color=COLOUR, linewidth=1.2)
+        axes.plot(line.accuracy.value, y, "|", color=COLOUR, markersize=11, markeredgewidth=2)
+    names = [_label(line) for line in reversed(result.lines)]
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("accuracy on the test rows: mean, 95% interval, seeds")
+    axes.grid(axis="x", linewidth=0.4)
+
+
+def _curve(axes: Axes, result: Result) -> None:
+    at = result.table.at
+    for x, line in zip(at, result.lines, strict=True):
+        axes.plot([x] * len(line.by_seed), line.by_seed, "o", color=SEED, markersize=4)
+        axes.plot([x, x], [line.accuracy.low, line.accuracy.high], color=COLOUR, linewidth=1.2)
+    axes.plot(at, [line.accuracy.value for line in result.lines], "-", color=COLOUR)
+    axes.set_xlabel(result.table.x)
+    axes.set_ylabel("accuracy: mean, 95% interval, seeds", fontsize=8)
+    axes.grid(linewidth=0.4)
+
+
+def draw_cost(results: Sequence[Result], path: Path) -> None:
+    """Every system of every table: what it answers right against the time it takes."""
+    lines = {line.name: line for result in reversed(results) for line in result.lines}
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    by_cost: dict[float, list[Line]] = {}
+    for line in lines.values():
+        by_cost.setdefault(round(line.speedup, 2), []).append(line)
+    for speedup, together in by_cost.items():
+        best = max(together, key=lambda line: line.accuracy.value)
+        for line in together:
+            axes.plot(speedup, line.accuracy.value, "o", color=SEED, markersize=5)
+        axes.plot(speedup, best.accuracy.value, "o", color=COLOUR, markersize=5)
+        axes.annotate(
+            best.name,
+            (speedup, best.accuracy.value),
+            xytext=(4, 5),
+            textcoords="offset points",
+            fontsize=8,
+            color=EDGE,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("pairs per second over those of the slowest teacher, log scale")
+    axes.set_ylabel("accuracy on the test rows")
+    axes.set_title("Accuracy against cost; the best of each cost is named", loc="left", fontsize=11)
+    axes.grid(linewidth=0.4, which="both")
+    _save(figure, path)
+
+
+def _label(line: Line) -> str:
+    return f"{line.name} = {line.chosen}" if line.chosen else line.name
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # Without its date and version, the same picture is the same file.
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
