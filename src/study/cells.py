@@ -14,10 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline import logits, rows
+from pipeline import logits
 from pipeline.artifacts import file_hash, whole_file
-from pipeline.logits import LOGITS
+from pipeline.distillation import Stage
+from pipeline.logits import LOGITS, Source
 from pipeline.resume import fingerprint
+from pipeline.rows import CORPORA
 from study.averaging import MEAN, MEAN_LOGITS
 from study.systems import Recipe, Study
 
@@ -60,35 +62,31 @@ class Answers:
 
 def cells(study: Study, models_root: Path, code: str) -> list[Cell]:
     """All cells of the study, in the order of its tables; ``code`` is what trains them."""
-    corpora = {"pool": rows.read("general", "pool")}
-    corpora |= {split: rows.read("task", split) for split in ("train", *SPLITS)}
-    ground = [part.fingerprint for part in corpora.values()]
-    labels = [corpora[split].labels for split in ("train", *SPLITS)]
-    weights: dict[str, str] = {}
+    pool = file_hash(CORPORA / "general/pool.arrow")
+    task = file_hash(*(CORPORA / f"task/{split}.arrow" for split in ("train", *SPLITS)))
+    start = models_root / next(iter(study.recipes.values())).student.weights
+    ground = (file_hash(start / "model.safetensors"), code)
     found = []
     for name, seeds in study.seeds().items():
-        recipe = study.recipes[name]
-        start = recipe.student.weights
-        if start not in weights:
-            weights[start] = file_hash(models_root / start / "model.safetensors")
-        sources = [
-            logits.read_source(logits_root(place, stage.teachers) / teacher)[0]
-            for place, stage in (("general", recipe.stage1), ("task", recipe.stage2))
-            if stage
-            for teacher in stage.teachers
-        ]
-        given = (ground, weights[start], sources, code)
         for seed in range(1, seeds + 1):
-            own = recipe.seeded(seed)
+            own = study.recipes[name].seeded(seed)
             stage1 = None
             if own.stage1:
-                shared = (own.student, own.stage1, own.max_length, given)
-                stage1 = fingerprint(shared, arrays=labels)
-            found.append(Cell(name, seed, own, fingerprint((own, given), arrays=labels), stage1))
+                shared = (own.student, own.stage1, own.max_length, _sources("general", own.stage1))
+                stage1 = fingerprint((shared, pool, ground))
+            taught = _sources("task", own.stage2) if own.stage2 else []
+            identity = fingerprint((own, stage1, taught, task, ground))
+            found.append(Cell(name, seed, own, identity, stage1))
     return found
 
 
+def _sources(place: str, stage: Stage) -> list[Source]:
+    root = logits_root(place, stage.teachers)
+    return [logits.read_source(root / teacher)[0] for teacher in stage.teachers]
+
+
 def logits_root(place: str, teachers: tuple[str, ...]) -> Path:
+    """Where the logits of ``teachers`` lie for the ``general`` or the ``task`` corpus."""
     return (MEAN_LOGITS if MEAN in teachers else LOGITS) / place
 
 

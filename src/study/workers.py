@@ -29,8 +29,9 @@ def train(study: Study, models_root: Path) -> int:
 
     Raises UserError at the end if some failed.
 
-    On a CPU there is one worker per thread that torch would take, for two small trainings side by
-    side are faster than one on two cores; on a GPU there is one.
+    On a CPU each worker has one thread, and there are as many as torch would take threads: small
+    trainings side by side are faster than one after another, and a cell comes out the same however
+    many there are. A GPU has one worker.
     """
     wanted = cells(study, models_root, inspect.getsource(students))
     ANSWERS.mkdir(parents=True, exist_ok=True)
@@ -39,15 +40,12 @@ def train(study: Study, models_root: Path) -> int:
     missing = [cell for cell in wanted if not is_done(cell)]
     groups = _groups(missing)
     total = _pairs(wanted)
-    threads = torch.get_num_threads()
-    workers = 1 if torch.cuda.is_available() else max(1, min(threads, len(groups)))
+    workers = 1 if torch.cuda.is_available() else torch.get_num_threads()
     if 0 < len(missing) < len(wanted):
         console.say(f"study: goes on with {len(missing)} of {len(wanted)} students to train.")
     failed: dict[Cell, str] = {}
     with (
-        ProcessPoolExecutor(
-            workers, get_context("spawn"), _start_worker, (max(1, threads // workers),)
-        ) as pool,
+        ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool,
         console.progress("study", total, "pairs", total - _pairs(missing)) as advance,
     ):
         waiting: dict[Future[dict[Cell, str]], list[Cell]] = {
@@ -91,11 +89,11 @@ def _groups(missing: list[Cell]) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker() -> None:
     # The person's Ctrl-C is answered by the parent.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     console.hush()
 
 

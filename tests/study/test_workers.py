@@ -16,6 +16,8 @@ from pipeline.rows import CORPORA
 from study import systems, workers
 from study.cells import ANSWERS, read_answers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
