@@ -1,6 +1,7 @@
 """What dvc.yaml promises: code dependencies, cache boundaries, layers."""
 
 import hashlib
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,13 @@ def test_every_requirement_is_pinned() -> None:
         lines = (ROOT / name).read_text().splitlines()
         wanted = {line.replace("-", "_") for line in lines if line and line[0] not in "#-"}
         assert wanted <= {pin.replace("-", "_") for pin in pinned}
+
+
+def test_git_holds_no_rows_logits_or_weights() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [Path(line) for line in listed.stdout.splitlines()]
+    assert Path("params.yaml") in files
+    assert not [file for file in files if file.suffix in (".arrow", ".safetensors", ".bin")]
 
 
 def _published() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from study.results import Line, Result
 
@@ -67,10 +68,14 @@ def draw_cost(results: Sequence[Result], path: Path) -> None:
             color=EDGE,
         )
     axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}x")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("pairs per second over those of the slowest teacher, log scale")
     axes.set_ylabel("accuracy on the test rows")
     axes.set_title("Accuracy against cost; the best of each cost is named", loc="left", fontsize=11)
-    axes.grid(linewidth=0.4, which="both")
+    axes.grid(linewidth=0.4)
     _save(figure, path)
 
 

@@ -1,7 +1,7 @@
 """What the study compares: students, combinations of them, and the tables they stand in."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -115,7 +115,7 @@ def _read(main: Mapping[str, Any], content: Mapping[str, Any]) -> Study:
         )
     teachers = params.teachers(main, "stage2")
     changes = params.section(content, "students", dict[str, dict[str, Any]])
-    recipes = {name: _recipe(main, name, given, teachers) for name, given in changes.items()}
+    recipes = {name: _recipe(main, name, given) for name, given in changes.items()}
     for name in recipes:
         if name in teachers or not NAME.fullmatch(name):
             raise UserError(
@@ -139,9 +139,7 @@ def _read(main: Mapping[str, Any], content: Mapping[str, Any]) -> Study:
     return Study(recipes, combinations, tables, teachers)
 
 
-def _recipe(
-    main: Mapping[str, Any], name: str, given: Mapping[str, Any], teachers: Sequence[str]
-) -> Recipe:
+def _recipe(main: Mapping[str, Any], name: str, given: Mapping[str, Any]) -> Recipe:
     where = f"students.{name}"
     if unknown := set(given) - {"student", "stage1", "stage2", "alpha"}:
         raise UserError(
@@ -151,7 +149,9 @@ def _recipe(
     merged = {**main, "alpha": given.get("alpha", main["alpha"])}
     for part in ("student", "stage1", "stage2"):
         change = given.get(part, {})
-        merged[part] = None if change is None else {**main[part], **change}
+        if change is not None:
+            change = {**main[part], **params.convert(change, dict[str, Any], f"{where}.{part}")}
+        merged[part] = change
     try:
         student = params.section(merged, "student", Student)
         stage1 = params.section(merged, "stage1", Stage)
@@ -166,11 +166,12 @@ def _recipe(
             f"params.yaml: '{where}.student.weights' must stay what params.yaml has: all students "
             "start alike."
         )
-    for stage in (stage1, stage2):
+    if stage2 and not stage2.from_stage1:
+        stage1 = None
+    for part, stage in (("stage1", stage1), ("stage2", stage2)):
         if stage and stage.teachers != (MEAN,):
-            _known(stage.teachers, teachers, f"{where}.teachers")
-    uses_stage1 = stage2 is None or stage2.from_stage1
-    return Recipe(student, stage1 if uses_stage1 else None, stage2, alpha, params.max_length(main))
+            _known(stage.teachers, main[part]["teachers"], f"{where}.{part}.teachers")
+    return Recipe(student, stage1, stage2, alpha, params.max_length(main))
 
 
 def _known(names: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -65,6 +65,8 @@ def wrong(section: str, name: str, value: Any) -> str:
             {"stage2": {"lr": -1}},
             "study/params.yaml: 'students.kd.stage2.lr' must be above 0",
         ),
+        ("students", "kd", {"stage2": 5}, "'students.kd.stage2' is 5, but must be a mapping"),
+        ("students", "kd", {"student": None}, "'students.kd.student' is None, but must be a map"),
         ("students", "kd", {"alpha": 2}, "'students.kd.alpha' is 2.0, but must be from 0 to 1"),
         ("students", "kd", {"stage1": {"teachers": ["t9"]}}, "names 't9', which is none of t1, t2"),
         ("students", "kd", {"student": {"weights": "x"}}, "all students start alike"),
