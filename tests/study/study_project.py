@@ -28,7 +28,7 @@ STUDY: dict[str, Any] = {
         "tmkd": {},
     },
     "combinations": {
-        "mom": {"vote": ["gold", "kd"]},
+        "mom": {"vote": ["gold", "kd", "stage1"]},
         "ensemble": {"mean": ["t1", "t2"]},
         "best": {"best": ["gold", "kd", "tmkd"]},
     },

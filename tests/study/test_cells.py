@@ -42,6 +42,11 @@ def test_a_row_of_the_pool_matters_to_those_that_see_it_and_the_code_to_all() ->
     after = found()
     changed = {name for (name, _), cell in after.items() if cell != before[name, cell.seed]}
     assert changed == {"tmkd", "stage1", "alpha"}
+    assert after["gold", 1].identity == before["gold", 1].identity
+    rows.write(CORPORA / "task/train.arrow", [pairs(33, 1)], LABEL_NAMES)
+    assert all(cell.identity != after[name].identity for name, cell in found().items())
+    assert all(cell.stage1 == after[name].stage1 for name, cell in found().items())
+    after = found()
     assert not {c.identity for c in after.values()} & {c.identity for c in found("x").values()}
 
 

@@ -18,6 +18,13 @@ def test_the_variance_is_that_of_a_crossed_layout() -> None:
     assert found.p == pytest.approx(2 * t.sf(0.625 / variance**0.5, freedom))
 
 
+def test_the_variance_is_never_less_than_that_of_the_seeds() -> None:
+    found = crossed_mean(np.array([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]))
+    of_seeds, rest = 0.125 / 2, 1.5 / 3 / 8
+    freedom = of_seeds**2 / (of_seeds**2 + rest**2 / 3)
+    assert found.high - found.value == pytest.approx(t.ppf(0.975, freedom) * of_seeds**0.5)
+
+
 def test_one_seed_is_a_t_test_over_rows() -> None:
     values = np.random.default_rng(0).normal(0.2, 1, (1, 50))
     found, expected = crossed_mean(values), ttest_1samp(values[0], 0)

@@ -33,6 +33,7 @@ def test_a_seed_sets_both_stages() -> None:
 
 
 def test_each_student_has_the_seeds_of_the_table_that_asks_for_most() -> None:
+    assert systems.read(MAIN, STUDY).seeds() == dict.fromkeys(STUDY["students"], 2)
     content = copy.deepcopy(STUDY)
     content["students"]["other"] = {"alpha": 0.1}
     content["combinations"]["both"] = {"mean": ["best", "other"]}
