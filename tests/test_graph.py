@@ -155,15 +155,15 @@ def test_git_holds_no_rows_logits_or_weights() -> None:
     assert not [file for file in files if file.suffix in (".arrow", ".safetensors", ".bin")]
 
 
-def _published() -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(ROOT / "dvc.lock")["stages"])
+def _published(lock: str) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(ROOT / lock)["stages"])
 
 
 def test_the_published_run_comes_from_this_code_and_these_params() -> None:
     """After an edit that cannot change a result, ``dvc commit`` says so; else ``make repro``."""
     # YAML 1.2, as DVC reads it: 2e-5 is a number there.
     params = YAML(typ="safe").load(ROOT / "params.yaml")
-    for name, stage in _published().items():
+    for name, stage in _published("dvc.lock").items():
         for dep in stage["deps"]:
             if dep["path"].startswith(("src/", "stages/")) or dep["path"] == "constraints.txt":
                 found = hashlib.md5((ROOT / dep["path"]).read_bytes()).hexdigest()
@@ -175,8 +175,9 @@ def test_the_published_run_comes_from_this_code_and_these_params() -> None:
             assert current == value, f"{name} was published with another {key}"
 
 
-def test_the_published_metrics_are_those_of_the_published_run() -> None:
-    for name, stage in _published().items():
+@pytest.mark.parametrize("lock", ["dvc.lock", "study/dvc.lock"])
+def test_the_published_metrics_are_those_of_the_published_run(lock: str) -> None:
+    for name, stage in _published(lock).items():
         for out in stage["outs"]:
             if out["path"].startswith("metrics/"):
                 found = hashlib.md5((ROOT / out["path"]).read_bytes()).hexdigest()
