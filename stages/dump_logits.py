@@ -6,9 +6,7 @@ from pathlib import Path
 import _path  # noqa: F401 - puts src on the path
 from pipeline import console, rows
 from pipeline.dumping import dump
-from pipeline.logits import LOGITS
-
-SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
+from pipeline.logits import LOGITS, SPLITS
 
 
 def main() -> str:

@@ -17,7 +17,6 @@ from pipeline.models import PairModel
 from pipeline.rows import Rows
 from pipeline.scoring import Interval, Score, agreement, confusion, gain, reliability, score
 
-SPEED_ROWS = 128
 MEAN_OF_TEACHERS = "teachers' mean"
 
 
@@ -83,7 +82,7 @@ def evaluate(
             said[name] = predict(model, encoded, its_card.heads)
             timed[name] = (model, its_card.heads)
             parameters[name] = models.parameters(model)
-    measured = speed.pairs_per_second(list(timed.values()), encoded.first(SPEED_ROWS))
+    measured = speed.pairs_per_second(list(timed.values()), encoded.first(speed.ROWS))
     rates = dict(zip(timed, measured, strict=True))
     rates |= {name: rates[shape] for name, shape in shapes.items()}
     rates[MEAN_OF_TEACHERS] = 1 / sum(1 / rates[name] for name in teachers)

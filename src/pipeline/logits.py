@@ -27,6 +27,8 @@ FORMAT = "1"
 METADATA = "artifact"
 """One entry holds all metadata: safetensors writes several in an order that changes by the run."""
 LOGITS = Path("data/logits")
+SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
+"""The splits of each corpus that have logits."""
 PART_ROWS = 256
 """Rows scored between two checkpoints of a dump."""
 SHARD_ROWS = 4_194_304

@@ -47,9 +47,8 @@ def sentences(evaluation: Evaluation) -> list[str]:
             f"probability of '{evaluation.label_names[-1]}', the last of label_names"
         )
     for name, gain in evaluation.gains.items():
-        points = f"{100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
         verdict = "" if gain.low > 0 or gain.high < 0 else ", within the noise of these rows"
-        said.append(f"student against {name}: {points}{verdict}")
+        said.append(f"student against {name}: {gain.points}{verdict}")
     return said
 
 

@@ -28,6 +28,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def points(self) -> str:
+        """A difference of shares as a person reads it, in percentage points."""
+        return f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+
 
 @dataclass(frozen=True)
 class Score:

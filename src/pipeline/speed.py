@@ -12,6 +12,8 @@ from pipeline.inference import predict
 from pipeline.models import GOLDEN, PairModel, without_pooler
 
 ROUNDS = 3
+ROWS = 128
+"""How many are enough to time a model by."""
 
 
 def untrained_twin(encoder: dict[str, Any], classes: int) -> PairModel:

@@ -6,6 +6,7 @@ It knows rows, steps and devices; what is learned is the caller's ``row_loss``.
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -83,50 +84,38 @@ def train(
     ``validate`` is called after each epoch with ``held_out`` and returns a mean loss. Raises
     UserError at the first step whose loss is not finite.
     """
-    with only_tokens_of(model, encoded, held_out) as (encoded, held_out):
-        return _train(model, encoded, held_out, row_loss, settings, task, checkpoint, validate)
+    with ExitStack() as stack:
+        encoded, held_out = stack.enter_context(only_tokens_of(model, encoded, held_out))
+        engine = runtime.accelerator()
+        optimizer = make_optimizer(model, settings)
+        per_epoch = math.ceil(len(encoded) / settings.batch_size)
+        total = per_epoch * settings.epochs
+        model.to(engine.device)
+        done = checkpoint.load(model, optimizer) or {"step": 0, "sum": 0.0, "curve": []}
+        step, loss_sum = int(done["step"]), float(done["sum"])
+        curve = [Epoch(**line) for line in done["curve"]]
+        if step:
+            console.say(f"{task}: goes on from step {step} of {total}.")
+        prepared, stepper = engine.prepare(model, optimizer)
+        recent: list[Tensor] = []
+        saved = time.monotonic()
 
+        def settle() -> None:
+            nonlocal loss_sum
+            values = torch.stack(recent).tolist() if recent else []
+            for back, value in enumerate(values):
+                if not math.isfinite(value):
+                    when = step - len(values) + back + 1
+                    raise UserError(
+                        f"{task}: the loss is {value} at step {when} of {total}; "
+                        "lower lr, raise warmup, or look for logits that are not finite."
+                    )
+                loss_sum += value
+            recent.clear()
 
-def _train(
-    model: PairModel,
-    encoded: Encoded,
-    held_out: Encoded,
-    row_loss: RowLoss,
-    settings: Training,
-    task: str,
-    checkpoint: Checkpoint,
-    validate: Callable[[Encoded], float],
-) -> list[Epoch]:
-    engine = runtime.accelerator()
-    optimizer = make_optimizer(model, settings)
-    per_epoch = math.ceil(len(encoded) / settings.batch_size)
-    total = per_epoch * settings.epochs
-    model.to(engine.device)
-    done = checkpoint.load(model, optimizer) or {"step": 0, "sum": 0.0, "curve": []}
-    step, loss_sum = int(done["step"]), float(done["sum"])
-    curve = [Epoch(**line) for line in done["curve"]]
-    if step:
-        console.say(f"{task}: goes on from step {step} of {total}.")
-    prepared, stepper = engine.prepare(model, optimizer)
-    recent: list[Tensor] = []
-    saved = time.monotonic()
-
-    def settle() -> None:
-        nonlocal loss_sum
-        values = torch.stack(recent).tolist() if recent else []
-        for back, value in enumerate(values):
-            if not math.isfinite(value):
-                when = step - len(values) + back + 1
-                raise UserError(
-                    f"{task}: the loss is {value} at step {when} of {total}; "
-                    "lower lr, raise warmup, or look for logits that are not finite."
-                )
-            loss_sum += value
-        recent.clear()
-
-    rows = len(encoded) * settings.epochs
-    seen = rows * step // total
-    with console.progress(task, rows, "rows", seen) as advance:
+        rows = len(encoded) * settings.epochs
+        seen = rows * step // total
+        advance = stack.enter_context(console.progress(task, rows, "rows", seen))
         for epoch in range(len(curve), settings.epochs):
             model.train()
             batches = training_batches(encoded.lengths, settings.batch_size, settings.seed, epoch)

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from pipeline import logits, rows
 from pipeline.errors import UserError
-from pipeline.logits import LOGITS
+from pipeline.logits import LOGITS, SPLITS
 from pipeline.resume import ROOT
 from pipeline.rows import Rows
 
 MEAN = "mean"
 """The teacher whose logits are the average of all teachers' logits."""
 MEAN_LOGITS = Path("study/logits")
-SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
 
 
 def average(corpus: str, teachers: Sequence[str]) -> int:

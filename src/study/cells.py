@@ -68,13 +68,15 @@ def cells(study: Study, models_root: Path, code: str) -> list[Cell]:
     ground = (file_hash(start / "model.safetensors"), code)
     found = []
     for name, seeds in study.seeds().items():
+        recipe = study.recipes[name]
+        general = _sources("general", recipe.stage1) if recipe.stage1 else []
+        taught = _sources("task", recipe.stage2) if recipe.stage2 else []
         for seed in range(1, seeds + 1):
-            own = study.recipes[name].seeded(seed)
+            own = recipe.seeded(seed)
             stage1 = None
             if own.stage1:
-                shared = (own.student, own.stage1, own.max_length, _sources("general", own.stage1))
+                shared = (own.student, own.stage1, own.max_length, general)
                 stage1 = fingerprint((shared, pool, ground))
-            taught = _sources("task", own.stage2) if own.stage2 else []
             identity = fingerprint((own, stage1, taught, task, ground))
             found.append(Cell(name, seed, own, identity, stage1))
     return found

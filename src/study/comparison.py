@@ -10,16 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-CONFIDENCE = 0.95
+from pipeline.scoring import CONFIDENCE, Interval
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Interval):
     """A mean over seeds and rows, its 95% interval, and the p-value of its being 0."""
 
-    value: float
-    low: float
-    high: float
     p: float
 
 

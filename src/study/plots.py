@@ -30,7 +30,7 @@ def _list(axes: Axes, result: Result) -> None:
         axes.plot(line.by_seed, [y] * len(line.by_seed), "o", color=SEED, markersize=4)
         axes.plot([line.accuracy.low, line.accuracy.high], [y, y], color=COLOUR, linewidth=1.2)
         axes.plot(line.accuracy.value, y, "|", color=COLOUR, markersize=11, markeredgewidth=2)
-    names = [_label(line) for line in reversed(result.lines)]
+    names = [line.label for line in reversed(result.lines)]
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("accuracy on the test rows: mean, 95% interval, seeds")
     axes.grid(axis="x", linewidth=0.4)
@@ -77,10 +77,6 @@ def draw_cost(results: Sequence[Result], path: Path) -> None:
     axes.set_title("Accuracy against cost; the best of each cost is named", loc="left", fontsize=11)
     axes.grid(linewidth=0.4)
     _save(figure, path)
-
-
-def _label(line: Line) -> str:
-    return f"{line.name} = {line.chosen}" if line.chosen else line.name
 
 
 def _save(figure: Figure, path: Path) -> None:

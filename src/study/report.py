@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.artifacts import whole_directory, write_csv, write_json
 from study import plots
-from study.comparison import CONFIDENCE, Estimate
+from study.comparison import Estimate
 from study.results import Comparison, Line, Result
 
 
@@ -44,14 +44,16 @@ def write(found: Sequence[Result], page: Path, metrics: Path, rows: int) -> None
 def sentence(comparison: Comparison) -> str:
     """A comparison in words that can be quoted."""
     verdict = "" if comparison.established else ", not established"
-    return f"{comparison.first} against {comparison.second}: {_points(comparison)}{verdict}"
+    return (
+        f"{comparison.first} against {comparison.second}: {comparison.difference.points}{verdict}"
+    )
 
 
 def markdown(found: Sequence[Result], rows: int) -> str:
     """The report, with a picture, a table and the tested differences for each question."""
     parts = [
         "# The study\n",
-        f"Accuracy on {rows:,} test rows, in %, with {CONFIDENCE:.0%} intervals for other rows and "
+        f"Accuracy on {rows:,} test rows, in %, with 95% intervals for other rows and "
         "other seeds. A difference is established if its p-value, corrected for the number of "
         "differences in its table (Holm), is below 0.05. `val` is the accuracy on the validation "
         "rows, `speed` the pairs per second over those of the slowest teacher. What each system "
@@ -68,7 +70,7 @@ def markdown(found: Sequence[Result], rows: int) -> str:
 def _table(lines: Sequence[Line]) -> str:
     head = "| | accuracy | interval | seeds | val | size | speed |\n|---|---|---|---|---|---|---|\n"
     return head + "".join(
-        f"| {line.name}{f' = {line.chosen}' if line.chosen else ''} "
+        f"| {line.label} "
         f"| {100 * line.accuracy.value:.1f} "
         f"| {100 * line.accuracy.low:.1f} to {100 * line.accuracy.high:.1f} "
         f"| {', '.join(f'{100 * value:.1f}' for value in line.by_seed)} "
@@ -76,11 +78,6 @@ def _table(lines: Sequence[Line]) -> str:
         f"| {line.parameters / 1e6:.1f} M | {line.speedup:.1f}x |\n"
         for line in lines
     )
-
-
-def _points(comparison: Comparison) -> str:
-    given = comparison.difference
-    return f"{100 * given.value:+.1f} points [{100 * given.low:+.1f}, {100 * given.high:+.1f}]"
 
 
 def _figures(line: Line) -> dict[str, Any]:

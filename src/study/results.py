@@ -18,7 +18,6 @@ from study.cells import SPLITS, read_answers
 from study.comparison import Estimate, crossed_mean, holm
 from study.systems import Combination, Study, Table
 
-SPEED_ROWS = 128
 SIGNIFICANT = 0.05
 """A difference with a corrected p-value below this is called established."""
 
@@ -55,6 +54,10 @@ class Line:
     speedup: float
     """Pairs per second over those of the slowest teacher."""
     chosen: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} = {self.chosen}" if self.chosen else self.name
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def results(study: Study, models_root: Path) -> list[Result]:
         parameters[name], shapes[name] = answers[0].parameters, answers[0].encoder
     recipe = next(iter(study.recipes.values()))
     _, tokenizer = models.load_encoder(models_root / recipe.student.weights)
-    timed = encode(tokenizer, asked["test"], recipe.max_length, 0, SPEED_ROWS)
+    timed = encode(tokenizer, asked["test"], recipe.max_length, 0, speed.ROWS)
     seconds = _seconds_per_pair(shapes, timed, len(asked["test"].label_names))
     single = {name: _system(given, parameters[name], seconds[name]) for name, given in said.items()}
     slowest = max(seconds[name] for name in study.teachers)
@@ -142,10 +145,14 @@ def _result(
     labels: Mapping[str, np.ndarray],
     slowest: float,
 ) -> Result:
-    systems = {name: _first(given, table.seeds) for name, given in single.items()}
-    for combined, rule in combinations.items():
-        if all(member in systems for member in rule.members):
-            systems[combined] = _combine(rule, systems, labels["validation"])
+    def answer(name: str) -> System:
+        if name not in combinations:
+            return _first(single[name], table.seeds)
+        rule = combinations[name]
+        members = {member: answer(member) for member in rule.members}
+        return _combine(rule.rule, members, labels["validation"])
+
+    systems = {name: answer(name) for name in table.systems}
     lines = []
     for system in table.systems:
         given = systems[system]
@@ -186,10 +193,9 @@ def _first(system: System, seeds: int) -> System:
     )
 
 
-def _combine(rule: Combination, systems: Mapping[str, System], labels: np.ndarray) -> System:
+def _combine(rule: str, members: Mapping[str, System], labels: np.ndarray) -> System:
     """The members of a combination as one system; they answer seed by seed."""
-    members = {name: systems[name] for name in rule.members}
-    if rule.rule == "best":
+    if rule == "best":
         best = max(members, key=lambda name: float(members[name].hits("validation", labels).mean()))
         return replace(members[best], chosen=best)
     probabilities, predicted = {}, {}
@@ -199,7 +205,7 @@ def _combine(rule: Combination, systems: Mapping[str, System], labels: np.ndarra
         stacked = torch.stack(torch.broadcast_tensors(*voters), dim=2)
         probabilities[split] = torch.stack([mean_probability(one) for one in stacked])
         predicted[split] = probabilities[split].argmax(dim=-1)
-        if rule.rule == "vote":
+        if rule == "vote":
             predicted[split] = torch.stack([majority_vote(one) for one in stacked])
     return System(
         probabilities,
