@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, rows
+from pipeline import console, rows, runtime
 from pipeline.dumping import dump
 from pipeline.logits import LOGITS, SPLITS
 
@@ -17,4 +17,5 @@ def main() -> str:
 
 
 if __name__ == "__main__":
+    runtime.launch()
     console.run(main)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, rows
+from pipeline import console, params, rows, runtime
 from pipeline.artifacts import write_csv, write_json
 from pipeline.distillation import Stage2, Student, finetune_student
 from pipeline.logits import LOGITS
@@ -39,4 +39,5 @@ def main() -> str:
 
 
 if __name__ == "__main__":
+    runtime.launch()
     console.run(main)

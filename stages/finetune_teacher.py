@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, rows
+from pipeline import console, params, rows, runtime
 from pipeline.artifacts import write_csv
 from pipeline.finetuning import Teacher, finetune
 from pipeline.preflight import checked_params
@@ -30,4 +30,5 @@ def main() -> str:
 
 
 if __name__ == "__main__":
+    runtime.launch()
     console.run(main)

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,13 @@ COLOURS = ["red", "green", "blue", "grey", "pink", "black", "white", "brown"]
 THINGS = ["cat", "dog", "bird", "fish", "horse", "mouse", "frog", "snake"]
 FILLERS = ["the", "a", "is", "this", "which", "animal", "here", "there", "now", "very"]
 LABEL_NAMES = ("irrelevant", "relevant")
+LONG_STAGES = {
+    "finetune_teacher": (["t1"], "models/teachers/t1"),
+    "dump_logits": (["general", "t1"], "data/logits/general/t1"),
+    "distill": ([], "models/student/stage1"),
+    "finetune_student": ([], "models/student/stage2"),
+}
+"""Stages that several processes share and that go on after a kill: arguments and what they make."""
 TEACHER_STAGES = ("finetune_teacher", "dump_general_logits", "dump_task_logits")
 
 
@@ -147,6 +155,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert:
     )
     assert "Test split of the task: 60 rows" in output
     project.commit(directory, "run")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert: Path) -> Path:
+    """A project of one teacher whose stages have run, each long enough to be killed."""
+    source = tmp_path_factory.mktemp("long")
+    shutil.copytree(corpora / "task", source / "task")
+    (source / "general").mkdir()
+    pq.write_table(pairs(5000, 4), source / "general" / "pool.parquet")
+    params = tiny_params(source, tiny_bert)
+    for training in (params["teachers"]["t1"], params["stage1"], params["stage2"]):
+        # Of 120 rows, the last batch has one.
+        training |= {"epochs": 12, "batch_size": 7}
+    for stage in ("stage1", "stage2"):
+        params[stage]["teachers"] = ["t1"]
+    params["stage1"]["rows"] = 300
+    params["teachers"] = {"t1": params["teachers"]["t1"]}
+    directory = project.create(tmp_path_factory.mktemp("stages") / "undisturbed", params)
+    run(directory, sys.executable, "stages/download.py")
+    run(directory, sys.executable, "stages/fetch_pretrained.py", "tiny")
+    run(directory, sys.executable, "stages/finetune_teacher.py", "t1")
+    run(directory, sys.executable, "stages/dump_logits.py", "general", "t1")
+    run(directory, sys.executable, "stages/dump_logits.py", "task", "t1")
+    run(directory, sys.executable, "stages/distill.py")
+    run(directory, sys.executable, "stages/finetune_student.py")
     return directory
 
 

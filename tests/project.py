@@ -20,12 +20,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-def run(directory: Path, *command: str, check: bool = True) -> str:
-    """Run a command and return what it printed, both streams together."""
+def run(directory: Path, *command: str, check: bool = True, **variables: str) -> str:
+    """Run a command, with more environment variables, and return what both streams printed."""
     done = subprocess.run(
         command,
         cwd=directory,
-        env=environment(),
+        env={**environment(), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -32,6 +32,7 @@ LAYERS = (
         "logits",
         "losses",
         "ensemble",
+        "first_token",
         "resume",
         "sources",
         "vocabulary",

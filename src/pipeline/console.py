@@ -3,6 +3,7 @@
 No stage lists this file as a dependency: what is printed never changes what is made.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from rich.table import Table
 
 from pipeline.errors import UserError
 
-_console = Console(highlight=False, soft_wrap=True)
+# Of several processes the first speaks; any of them says what went wrong.
+_console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 PLAIN_SECONDS = 10.0
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from pipeline import logits, models, runtime
 from pipeline.encoding import Batch, Encoded, encode
 from pipeline.errors import UserError
-from pipeline.inference import predict
+from pipeline.inference import predict_together
 from pipeline.logits import Source
 from pipeline.losses import SoftLoss, soft_loss, student_loss
 from pipeline.models import GOLDEN, Card, PairModel
@@ -137,12 +137,13 @@ def distill(
         return loss(soft, targets[indices].to(soft.device))
 
     def validate(held_out: Encoded) -> float:
-        return loss(predict(model, held_out, heads), targets[cut:]).mean().item()
+        return loss(predict_together(model, held_out, heads), targets[cut:]).mean().item()
 
     arrays = (encoded.ids, held_out.ids, targets.numpy())
     identity = fingerprint((student, settings, max_length), model, arrays)
     checkpoint = Checkpoint(f"student-{directory.name}", identity)
     curve = train(model, encoded, held_out, row_loss, settings, "stage 1", checkpoint, validate)
+    runtime.leave_writing_to_one()
     card = Card(label_names, max_length, student.head_layers, heads, _weights(sources, heads))
     models.save(directory, model, tokenizer, card)
     checkpoint.clear()
@@ -206,7 +207,7 @@ def finetune_student(
         return loss(said, labels[indices].to(said.device), targets[indices].to(said.device))
 
     def validate(held_out: Encoded) -> float:
-        said = predict(model, held_out, heads)
+        said = predict_together(model, held_out, heads)
         return loss(said, held_out_labels, held_out_targets).mean().item()
 
     arrays = (encoded.ids, held_out.ids, training.labels, validation.labels)
@@ -214,6 +215,7 @@ def finetune_student(
     identity = fingerprint((student, settings, alpha, max_length), model, (*arrays, *soft))
     checkpoint = Checkpoint(f"student-{directory.name}", identity)
     curve = train(model, encoded, held_out, row_loss, settings, "stage 2", checkpoint, validate)
+    runtime.leave_writing_to_one()
     saved = Card(label_names, max_length, student.head_layers, heads, weights)
     models.save(directory, model, tokenizer, saved)
     checkpoint.clear()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline import console, logits, models
+from pipeline import console, logits, models, runtime
 from pipeline.encoding import encode
 from pipeline.inference import predict
 from pipeline.logits import Source
@@ -39,10 +39,14 @@ def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
     if done:
         console.say(f"logits of {name}: goes on from row {done:,} of {total:,}.")
     with console.progress(f"logits of {name}", total, "rows", done) as advance:
+        processes = runtime.accelerator().num_processes
 
         def score(rows: Rows, start: int, stop: int) -> Tensor:
             encoded = encode(tokenizer, rows, card.max_length, start, stop)
-            return predict(model, encoded, card.heads, advance)[:, 0]
+            # The others are about as far.
+            return predict(model, encoded, card.heads, lambda count: advance(count * processes))[
+                :, 0
+            ]
 
         logits.write(directory, source, splits, notes, score, parts)
     shutil.rmtree(parts.parent)

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline import models, runtime
 from pipeline.encoding import Batch, Encoded, encode
-from pipeline.inference import predict
+from pipeline.inference import predict_together
 from pipeline.models import GOLDEN, Card, PairModel
 from pipeline.params import require
 from pipeline.resume import Checkpoint, fingerprint
@@ -66,7 +66,9 @@ def finetune(
         return cross_entropy(logits, labels[indices].to(logits.device), reduction="none")
 
     def validate(held_out: Encoded) -> float:
-        return cross_entropy(predict(model, held_out, [GOLDEN])[:, 0], held_out_labels).item()
+        return cross_entropy(
+            predict_together(model, held_out, [GOLDEN])[:, 0], held_out_labels
+        ).item()
 
     arrays = (encoded.ids, held_out.ids, training.labels, validation.labels)
     identity = fingerprint((settings, max_length), model, arrays)
@@ -74,6 +76,7 @@ def finetune(
     curve = train(
         model, encoded, held_out, row_loss, settings, f"teacher {name}", checkpoint, validate
     )
+    runtime.leave_writing_to_one()
     models.save(
         models_root / "teachers" / name,
         model,

@@ -1,7 +1,8 @@
-"""Logits of a trained model for many rows, without padding waste and without gradients."""
+"""Logits of a model for many rows, without padding waste and without gradients."""
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from pipeline.models import PairModel
 BATCH_SIZE = 64
 
 
-@torch.inference_mode()
 def predict(
     model: PairModel,
     encoded: Encoded,
@@ -23,16 +23,33 @@ def predict(
 
     Dropout is off. ``advance`` hears how many rows each batch finished.
     """
+    batches = scoring_batches(encoded.lengths, BATCH_SIZE)
+    return _score(model, encoded, heads, batches, advance).cpu()
+
+
+def predict_together(model: PairModel, encoded: Encoded, heads: Sequence[str]) -> Tensor:
+    """``predict`` by all processes: each scores some batches, and all get every logit."""
+    engine = runtime.accelerator()
+    batches = scoring_batches(encoded.lengths, BATCH_SIZE)
+    mine = batches[engine.process_index :: engine.num_processes]
+    logits: Tensor = engine.reduce(_score(model, encoded, heads, mine), "sum")
+    return logits.cpu()
+
+
+def _score(
+    model: PairModel,
+    encoded: Encoded,
+    heads: Sequence[str],
+    batches: Sequence[np.ndarray],
+    advance: Callable[[int], None] = lambda count: None,
+) -> Tensor:
+    """As ``predict``, on the model's device, with zeros for the rows that are in no batch."""
     engine = runtime.accelerator()
     model.to(engine.device).eval()
-    batches = scoring_batches(encoded.lengths, BATCH_SIZE)
-    with engine.autocast():
-        pieces = []
+    logits = torch.zeros(len(encoded), len(heads), model.classes, device=engine.device)
+    with torch.inference_mode(), engine.autocast():
         for indices in batches:
             batch = {k: v.to(engine.device) for k, v in collate(encoded, indices).items()}
-            pieces.append(model(batch, heads))
+            logits[torch.from_numpy(indices)] = model(batch, heads)
             advance(len(indices))
-    scored = torch.cat(pieces).cpu()
-    logits = torch.empty_like(scored)
-    logits[torch.cat([torch.from_numpy(indices) for indices in batches])] = scored
     return logits

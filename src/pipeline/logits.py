@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipeline import runtime
 from pipeline.artifacts import read_json, whole_directory, whole_file, write_json
 from pipeline.errors import UserError
 from pipeline.rows import Rows
@@ -29,8 +30,8 @@ METADATA = "artifact"
 LOGITS = Path("data/logits")
 SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
 """The splits of each corpus that have logits."""
-PART_ROWS = 256
-"""Rows scored between two checkpoints of a dump."""
+PART_ROWS = 2048
+"""Rows scored, sorted by length, between two checkpoints of a dump."""
 SHARD_ROWS = 4_194_304
 """Most rows in one file."""
 
@@ -61,17 +62,18 @@ def write(
 
     ``score(rows, start, stop)`` gives float32 logits of shape [stop - start, classes]. Finished
     parts are kept in ``parts``, so that a killed dump goes on where it stopped; memory holds one
-    shard at most. ``notes`` go into the card beside the source.
+    shard at most. Several processes take turns at the parts, and the first of them joins these.
+    ``notes`` go into the card beside the source.
     """
-    parts.mkdir(parents=True, exist_ok=True)
-    for rows in splits:
-        for start in range(0, len(rows), PART_ROWS):
-            part = _part(parts, rows, start)
-            if not part.exists():
-                with whole_file(part) as draft:
-                    save_file(
-                        {"logits": score(rows, start, min(start + PART_ROWS, len(rows)))}, draft
-                    )
+    engine = runtime.accelerator()
+    starts = [(rows, start) for rows in splits for start in range(0, len(rows), PART_ROWS)]
+    for rows, start in starts[engine.process_index :: engine.num_processes]:
+        part = _part(parts, rows, start)
+        if not part.exists():
+            scored = score(rows, start, min(start + PART_ROWS, len(rows)))
+            with whole_file(part) as draft:
+                save_file({"logits": scored}, draft)
+    runtime.leave_writing_to_one()
     with whole_directory(directory) as draft:
         for rows in splits:
             _merge(draft, source, rows, parts)

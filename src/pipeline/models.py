@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from pipeline import runtime
 from pipeline.artifacts import file_hash, read_json, whole_directory, write_json
 from pipeline.encoding import Batch
 from pipeline.errors import UserError
+from pipeline.first_token import only_first_token
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -56,23 +58,26 @@ class PairModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict()
-        self.head_layers = head_layers
-        for name in heads:
-            self.add_head(name, classes)
+        self.classes = classes
+        self.heads = nn.ModuleDict({name: self._fresh_head(head_layers) for name in heads})
+        if (pooler := getattr(encoder, "pooler", None)) is not None:
+            # No head reads it, and processes that train together would wait for its gradient.
+            pooler.requires_grad_(False)
+        only_first_token(encoder)
+        encoder.set_attn_implementation(runtime.attention())
 
-    def add_head(self, name: str, classes: int) -> None:
-        """A fresh head of ``head_layers`` fully connected layers with ReLU between them."""
+    def _fresh_head(self, fully_connected: int) -> nn.Sequential:
+        """So many fully connected layers with ReLU between them."""
         width = self.encoder.config.hidden_size
         layers: list[nn.Module] = []
-        for _ in range(self.head_layers - 1):
+        for _ in range(fully_connected - 1):
             layers += [nn.Linear(width, width), nn.ReLU()]
-        layers.append(nn.Linear(width, classes))
+        layers.append(nn.Linear(width, self.classes))
         for module in layers:
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=self.encoder.config.initializer_range)
                 nn.init.zeros_(module.bias)
-        self.heads[name] = nn.Sequential(*layers)
+        return nn.Sequential(*layers)
 
     def forward(self, batch: Batch, heads: Sequence[str]) -> Tensor:
         """Logits of the named heads, float32, of shape [rows, heads, classes]."""

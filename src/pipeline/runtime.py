@@ -1,6 +1,10 @@
-"""Device, precision, randomness and threads: facts of the machine, never of an experiment."""
+"""Device, precision, processes and randomness: facts of the machine, never of an experiment."""
 
+import ctypes
 import os
+import shlex
+import subprocess
+import sys
 
 import torch
 from accelerate import Accelerator
@@ -8,17 +12,37 @@ from accelerate import Accelerator
 from pipeline.errors import UserError
 
 CHECKPOINT_SECONDS = 45.0
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def launch() -> None:
+    """Run this script under ``TMKD_LAUNCHER`` instead, if that is set, and exit as it does.
+
+    The variable holds a command that starts several processes of torch.distributed, such as
+    ``torchrun --nproc-per-node=2``. In those processes this function does nothing.
+    """
+    launcher = os.environ.get("TMKD_LAUNCHER")
+    if launcher and "RANK" not in os.environ:
+        try:
+            done = subprocess.run([*shlex.split(launcher), *sys.argv])
+        except OSError as error:
+            sys.exit(f"error: TMKD_LAUNCHER is {launcher!r}, which could not be started ({error}).")
+        sys.exit(done.returncode)
 
 
 def accelerator() -> Accelerator:
-    """The Accelerate engine of this process; raises UserError if there are several processes."""
-    engine = Accelerator(mixed_precision=precision())
-    if engine.num_processes > 1:
-        raise UserError(
-            f"started as {engine.num_processes} processes, but a stage runs as one: start it with "
-            "plain `python` or `dvc repro`."
-        )
-    return engine
+    """The Accelerate engine of this process, one of those that were launched together."""
+    _keep_freed_memory()
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision())
+
+
+def leave_writing_to_one() -> None:
+    """End every process but the first: what is left of the stage is to write what it made."""
+    engine = accelerator()
+    engine.wait_for_everyone()
+    engine.end_training()
+    if not engine.is_main_process:
+        sys.exit(0)
 
 
 def precision() -> str:
@@ -36,12 +60,31 @@ def precision() -> str:
     return chosen
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Make the randomness of one step depend on nothing but its number.
+def attention() -> str:
+    """Which of transformers' attentions to use: torch's fused one where it is fast.
+
+    On a CPU its backward pass in bfloat16 takes 14 times as long as in float32.
+    """
+    slow = precision() == "bf16" and not torch.cuda.is_available()
+    return "eager" if slow else "sdpa"
+
+
+def _keep_freed_memory() -> None:
+    """Let this process keep the memory it frees for its next step, where malloc is glibc's.
+
+    Else most of it goes back after each step and the kernel clears new pages for the next one.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            mallopt(parameter, 2**31 - 1)
+
+
+def seed_step(seed: int, step: int, process: int = 0) -> None:
+    """Make the randomness of one step depend on nothing but its number and the process.
 
     So a resumed run draws the same dropout masks as an undisturbed one, without saved generators.
     """
-    torch.manual_seed(seed * 1_000_003 + step)
+    torch.manual_seed(seed * 1_000_003 + step + (process << 53))
 
 
 def checkpoint_seconds() -> float:

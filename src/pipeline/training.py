@@ -81,7 +81,8 @@ def train(
 ) -> list[Epoch]:
     """Train ``model`` in place and return its curve; goes on from ``checkpoint`` if there is one.
 
-    ``validate`` is called after each epoch with ``held_out`` and returns a mean loss. Raises
+    ``validate`` is called after each epoch with ``held_out`` and returns a mean loss. Of several
+    processes each takes a share of every batch, and all of them end with the same weights. Raises
     UserError at the first step whose loss is not finite.
     """
     with ExitStack() as stack:
@@ -120,16 +121,21 @@ def train(
             model.train()
             batches = training_batches(encoded.lengths, settings.batch_size, settings.seed, epoch)
             for indices in batches[step - epoch * per_epoch :]:
-                runtime.seed_step(settings.seed, step)
+                runtime.seed_step(settings.seed, step, engine.process_index)
                 for group in optimizer.param_groups:
                     group["lr"] = settings.lr * schedule(step, total, settings.warmup)
-                batch = {k: v.to(engine.device) for k, v in collate(encoded, indices).items()}
-                losses = row_loss(prepared, batch, torch.from_numpy(indices))
-                engine.backward(losses.mean())
+                # A batch of fewer rows than processes leaves some a row that counts nothing.
+                mine = indices[engine.process_index :: engine.num_processes]
+                counted = len(mine) > 0
+                mine = mine if counted else indices[:1]
+                batch = {k: v.to(engine.device) for k, v in collate(encoded, mine).items()}
+                loss = counted * row_loss(prepared, batch, torch.from_numpy(mine)).sum()
+                # The engine averages gradients over processes, of which each has a part of the sum.
+                engine.backward(loss * (engine.num_processes / len(indices)))
                 engine.clip_grad_norm_(model.parameters(), settings.clip)
                 stepper.step()
                 stepper.zero_grad()
-                recent.append(losses.detach().sum())
+                recent.append(engine.reduce(loss.detach(), "sum"))
                 step += 1
                 advance(len(indices))
                 if len(recent) == LOSSES_BETWEEN_CHECKS:
@@ -137,9 +143,9 @@ def train(
                 if time.monotonic() - saved > runtime.checkpoint_seconds():
                     settle()
                     lines = [vars(line) for line in curve]
-                    checkpoint.save(
-                        model, optimizer, {"step": step, "sum": loss_sum, "curve": lines}
-                    )
+                    progress = {"step": step, "sum": loss_sum, "curve": lines}
+                    if engine.is_main_process:
+                        checkpoint.save(model, optimizer, progress)
                     saved = time.monotonic()
             settle()
             curve.append(Epoch(epoch + 1, loss_sum / len(encoded), validate(held_out)))

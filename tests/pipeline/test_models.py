@@ -53,7 +53,7 @@ def test_the_encoder_of_a_saved_model_loads_with_transformers_alone(
     plain = AutoModel.from_pretrained(tmp_path / "m").eval()
     inputs = batch(tiny_bert)
     torch.testing.assert_close(
-        plain(**inputs).last_hidden_state, model.encoder(**inputs).last_hidden_state
+        plain(**inputs).last_hidden_state[:, :1], model.encoder(**inputs).last_hidden_state
     )
 
 

@@ -9,43 +9,17 @@ from pathlib import Path
 
 import project
 import pytest
-from conftest import tiny_params
+from conftest import LONG_STAGES
 from project import run
 
 pytestmark = pytest.mark.slow
 
-STAGES = {
-    "finetune_teacher": (["t1"], "models/teachers/t1"),
-    "dump_logits": (["general", "t1"], "data/logits/general/t1"),
-    "distill": ([], "models/student/stage1"),
-    "finetune_student": ([], "models/student/stage2"),
-}
 
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert: Path) -> Path:
-    """A project whose stages have run, with trainings long enough to be killed."""
-    params = tiny_params(corpora, tiny_bert)
-    for training in (params["teachers"]["t1"], params["stage1"], params["stage2"]):
-        training |= {"epochs": 12}
-    for stage in ("stage1", "stage2"):
-        params[stage]["teachers"] = ["t1"]
-    params["teachers"] = {"t1": params["teachers"]["t1"]}
-    directory = project.create(tmp_path_factory.mktemp("kill") / "undisturbed", params)
-    run(directory, sys.executable, "stages/download.py")
-    run(directory, sys.executable, "stages/fetch_pretrained.py", "tiny")
-    for stage, (arguments, _) in STAGES.items():
-        run(directory, sys.executable, f"stages/{stage}.py", *arguments)
-        if stage == "dump_logits":
-            run(directory, sys.executable, "stages/dump_logits.py", "task", "t1")
-    return directory
-
-
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", LONG_STAGES)
 def test_a_killed_stage_goes_on_and_ends_the_same(
     stage: str, undisturbed: Path, tmp_path: Path
 ) -> None:
-    arguments, out = STAGES[stage]
+    arguments, out = LONG_STAGES[stage]
     place = tmp_path / "killed"
     shutil.copytree(undisturbed, place)
     shutil.rmtree(place / out)
