@@ -13,7 +13,8 @@ import math
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,7 @@ PACKAGES = (
     "torch",
 )
 SHARES = {"train": 0.15, "validation": 0.05, "test": 0.2, "pool": 0.6}
+FILES_AT_A_TIME = 32
 PASSAGE_WORDS = 26
 RIVALS = 3
 """Wrong passages drawn for a question; the likest of them is taken. More make it harder."""
@@ -68,12 +70,20 @@ def tables() -> dict[str, pa.Table]:
     nor its passage is seen in another; near copies of a docstring are dropped first.
     """
     parts: dict[str, list[Document]] = {split: [] for split in SHARES}
-    for document in distinct([d for package in PACKAGES for d in documents(package)]):
+    for document in distinct(documents(PACKAGES)):
         parts[_split(document)].append(document)
     return {split: _pairs(documents) for split, documents in parts.items()}
 
 
-def documents(package: str) -> Iterator[Document]:
+def documents(packages: Sequence[str]) -> list[Document]:
+    """The docstrings of installed packages that have prose, in the order of their files."""
+    files = [(package, path) for package in packages for path in _sources(package)]
+    with ProcessPoolExecutor() as pool:
+        found = pool.map(_documents_in, *zip(*files, strict=True), chunksize=FILES_AT_A_TIME)
+        return [document for documents in found for document in documents]
+
+
+def _sources(package: str) -> Iterator[Path]:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
@@ -82,19 +92,20 @@ def documents(package: str) -> Iterator[Document]:
         )
     root = Path(next(iter(spec.submodule_search_locations)))
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
-        if {"test", "tests", "testing"} & set(path.relative_to(root).parts):
-            continue
-        source = path.read_text(encoding="utf-8")
-        if '"""' not in source:
-            continue
-        try:
-            tree = ast.parse(source)
-        except SyntaxError:  # written for a newer Python
-            continue
-        for docstring in _docstrings(tree):
-            document = _document(package, docstring)
-            if document:
-                yield document
+        if not {"test", "tests", "testing"} & set(path.relative_to(root).parts):
+            yield path
+
+
+def _documents_in(package: str, path: Path) -> list[Document]:
+    source = path.read_text(encoding="utf-8")
+    if '"""' not in source:
+        return []
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # written for a newer Python
+        return []
+    found = (_document(package, docstring) for docstring in _docstrings(tree))
+    return [document for document in found if document]
 
 
 def _docstrings(node: ast.AST) -> Iterator[str]:

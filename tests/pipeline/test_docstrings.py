@@ -50,7 +50,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_first_line_and_prose_become_question_and_passage(package: str) -> None:
-    found = list(docstrings.documents(package))
+    found = docstrings.documents([package])
     assert [(d.question, d.passage) for d in found] == [
         (
             "Compute the arithmetic mean along the specified <x> axis.",
@@ -66,7 +66,7 @@ def test_first_line_and_prose_become_question_and_passage(package: str) -> None:
 
 def test_a_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(UserError, match="'nowhere', which is not installed"):
-        list(docstrings.documents("nowhere"))
+        docstrings.documents(["nowhere"])
 
 
 def test_copies_under_other_names_and_in_other_words_are_dropped() -> None:
