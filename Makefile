@@ -5,13 +5,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro study test lint install
+.PHONY: repro study bench test lint install
 
 repro: install            ## run the whole pipeline, or what changed of it
 	dvc repro
 
 study: install            ## compare methods over seeds, from the logits of the pipeline
 	dvc repro --allow-missing study/dvc.yaml
+
+bench: $(VENV)/bench      ## speed, side by side with peers: about 35 minutes on two cores
+	dvc repro download fetch_pretrained@minilm
+	python benchmarks/training.py
+	python benchmarks/dumping.py
+	python benchmarks/distilling.py
+	python benchmarks/inference.py
+	python benchmarks/growth.py
+	python benchmarks/stages.py
 
 test: $(VENV)/dev         ## lint, types and all tests
 	ruff check
@@ -24,6 +33,10 @@ install: $(VENV)/run
 $(VENV)/run: requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	touch $@
+
+$(VENV)/bench: $(VENV)/run requirements-bench.txt
+	$(BIN)/pip install --quiet --requirement requirements-bench.txt --constraint constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/run requirements-dev.txt

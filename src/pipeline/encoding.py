@@ -46,20 +46,19 @@ def encode(
     """Tokenise rows ``start`` to ``stop``; the longer text is cut first to fit ``max_length``."""
     stop = len(rows) if stop is None else min(stop, len(rows))
     has_types = "token_type_ids" in tokenizer.model_input_names
-    ids: list[np.ndarray] = []
-    types: list[np.ndarray] = []
+    ids, types, lengths = [], [], [np.zeros(1, dtype=np.int64)]
     for first in range(start, stop, CHUNK_ROWS):
         text_a, text_b = rows.texts(first, min(first + CHUNK_ROWS, stop))
         encodings = tokenizer(
             text_a, text_b, truncation="longest_first", max_length=max_length
         ).encodings
-        ids += [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
-        types += [np.asarray(encoding.type_ids, dtype=np.uint8) for encoding in encodings]
-    lengths = [0, *(len(row) for row in ids)]
+        ids.append(np.concatenate([np.asarray(one.ids, dtype=np.int32) for one in encodings]))
+        types.append(np.concatenate([np.asarray(one.type_ids, np.uint8) for one in encodings]))
+        lengths.append(np.array([len(one) for one in encodings]))
     return Encoded(
         np.concatenate(ids),
         np.concatenate(types),
-        np.cumsum(lengths, dtype=np.int64),
+        np.cumsum(np.concatenate(lengths)),
         has_types,
         tokenizer.pad_token_id,
     )

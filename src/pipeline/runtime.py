@@ -19,10 +19,10 @@ def launch() -> None:
     """Run this script under ``TMKD_LAUNCHER`` instead, if that is set, and exit as it does.
 
     The variable holds a command that starts several processes of torch.distributed, such as
-    ``torchrun --nproc-per-node=2``. In those processes this function does nothing.
+    ``torchrun --nproc-per-node=2``.
     """
-    launcher = os.environ.get("TMKD_LAUNCHER")
-    if launcher and "RANK" not in os.environ:
+    # Taken out of the environment, so that the processes it starts do not start more.
+    if launcher := os.environ.pop("TMKD_LAUNCHER", None):
         try:
             done = subprocess.run([*shlex.split(launcher), *sys.argv])
         except OSError as error:

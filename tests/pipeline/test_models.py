@@ -106,3 +106,12 @@ def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(
     assert cased.tokenize("THE") == ["[UNK]"]
     hashes.add(models.tokenizer_hash(cased))
     assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(("precision", "attention"), [("no", "sdpa"), ("bf16", "eager")])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has one attention for both")
+def test_the_attention_is_the_fast_one_of_the_precision(
+    precision: str, attention: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    assert model_of(tiny_bert).encoder.config._attn_implementation == attention

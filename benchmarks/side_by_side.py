@@ -1,0 +1,116 @@
+"""What all benchmarks share: taking turns, the machine in words, its matrix rate, the default rows.
+
+Every number is a ratio between contenders that took turns in one run, because machines are shared
+and noisy; absolute rates say little about another day.
+"""
+
+import logging
+import os
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+os.environ.setdefault("TMKD_CHECKPOINT_SECONDS", "inf")
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.nn.functional import linear
+from transformers import BertConfig, BertModel
+
+from pipeline import console, models, rows, runtime
+from pipeline.encoding import Encoded, encode
+from pipeline.rows import Rows
+
+WEIGHTS = Path("models/pretrained/minilm")
+ROUNDS = 3
+out = Console(highlight=False, width=110)
+
+
+def start() -> None:
+    """Say on what machine and in what precision this benchmark runs."""
+    console.hush()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    kind = {"no": "float32", "bf16": "bfloat16"}[runtime.precision()]
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    else:
+        device = f"{torch.get_num_threads()} threads of {processor()}"
+    out.print(f"{Path(sys.argv[0]).stem} on {device}, torch {torch.__version__}, {kind}")
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, after one round to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(ROUNDS + 1):
+        for name, contender in contenders.items():
+            started = time.perf_counter()
+            contender()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def times(slow: list[float], fast: list[float]) -> str:
+    """How many times as fast, as the median over rounds and its range."""
+    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+    return f"{median(ratios):.2f}x [{min(ratios):.2f}, {max(ratios):.2f}]"
+
+
+def matrix_rate() -> float:
+    """FLOP/s of the device's own matrix product, in the precision of the run: the best of many."""
+    dtype = {"no": torch.float32, "bf16": torch.bfloat16}[runtime.precision()]
+    engine, size = runtime.accelerator(), 8192 if torch.cuda.is_available() else 2048
+    a, b = (torch.randn(size, size, dtype=dtype, device=engine.device) for _ in range(2))
+    best = 0.0
+    for _ in range(8):
+        started = time.perf_counter()
+        linear(a, b)[0, 0].item()
+        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def default_rows(split: str, count: int, max_length: int) -> tuple[Rows, Encoded]:
+    """The first rows of a split of the default corpus, and their tokens."""
+    corpus = "general" if split == "pool" else "task"
+    given = rows.read(corpus, split)
+    count = min(count, len(given))
+    _, tokenizer = models.load_encoder(WEIGHTS)
+    taken = Rows(given.name, given.table.slice(0, count), given.label_names)
+    return taken, encode(tokenizer, taken, max_length)
+
+
+def random_bert(layers: int, width: int, dropout: float = 0.0) -> BertModel:
+    """A BERT with random weights and heads 64 wide, as in the paper's sizes."""
+    config = BertConfig(
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=width // 64,
+        intermediate_size=4 * width,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    return BertModel(config, add_pooling_layer=False)
+
+
+def table(title: str, *columns: str) -> Table:
+    made = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="right" if i else "left")
+    return made

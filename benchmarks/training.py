@@ -1,0 +1,151 @@
+"""Training: our loop against the Trainer of transformers, and both against the matrix rate.
+
+Same weights, rows, batch size, optimizer, schedule, clipping and precision; both get their rows
+tokenised. A token is one of a text: padding counts for nothing.
+"""
+
+import tempfile
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from side_by_side import (
+    WEIGHTS,
+    default_rows,
+    matrix_rate,
+    out,
+    random_bert,
+    start,
+    table,
+    take_turns,
+    times,
+)
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from pipeline import models, runtime
+from pipeline.encoding import Batch, Encoded
+from pipeline.models import GOLDEN, PairModel
+from pipeline.resume import Checkpoint
+from pipeline.rows import Rows
+from pipeline.training import Training, train
+
+BATCH_SIZE = 8
+SETTINGS = Training(lr=3e-5, epochs=1, batch_size=BATCH_SIZE, dropout=0.0)
+
+
+def minilm(layers: int) -> PreTrainedModel:
+    encoder, _ = models.load_encoder(WEIGHTS, layers=layers)
+    return encoder
+
+
+def our_loop(encoder: PreTrainedModel, rows: Rows, encoded: Encoded) -> Callable[[], object]:
+    model = PairModel(encoder, [GOLDEN], 1, len(rows.label_names), 0.0)
+    labels = torch.from_numpy(rows.labels)
+
+    def row_loss(model: PairModel, batch: Batch, indices: Tensor) -> Tensor:
+        logits = model(batch, [GOLDEN])[:, 0]
+        return cross_entropy(logits, labels[indices].to(logits.device), reduction="none")
+
+    checkpoint = Checkpoint("benchmark", "training")
+    return lambda: train(
+        model, encoded, encoded.first(1), row_loss, SETTINGS, "", checkpoint, lambda _: 0.0
+    )
+
+
+def trainer(encoder: PreTrainedModel, rows: Rows, encoded: Encoded) -> Callable[[], object]:
+    model = AutoModelForSequenceClassification.from_config(encoder.config)
+    model.bert.load_state_dict(encoder.state_dict(), strict=False)
+    items = [
+        {
+            "input_ids": encoded.ids[first:last].tolist(),
+            "token_type_ids": encoded.types[first:last].tolist(),
+            "attention_mask": [1] * int(last - first),
+            "labels": int(label),
+        }
+        for first, last, label in zip(
+            encoded.offsets[:-1], encoded.offsets[1:], rows.labels, strict=True
+        )
+    ]
+    arguments = TrainingArguments(
+        tempfile.mkdtemp(),
+        per_device_train_batch_size=BATCH_SIZE,
+        num_train_epochs=1,
+        optim="adamw_torch_fused",
+        learning_rate=SETTINGS.lr,
+        weight_decay=SETTINGS.weight_decay,
+        warmup_steps=SETTINGS.warmup,
+        max_grad_norm=SETTINGS.clip,
+        bf16=runtime.precision() == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(WEIGHTS))
+    made = Trainer(model, arguments, train_dataset=items, data_collator=collator)
+    made.remove_callback(PrinterCallback)
+    return made.train
+
+
+def products(encoder: PreTrainedModel, first_token_only: bool) -> float:
+    """FLOPs of the matrix products of a training step, per token: backward counts twice."""
+    config = encoder.config
+    width, inner = config.hidden_size, config.intermediate_size
+    whole = 2 * (4 * width * width + 2 * width * inner)
+    highest = 2 * 2 * width * width if first_token_only else whole
+    return float(3 * ((config.num_hidden_layers - 1) * whole + highest))
+
+
+def main() -> None:
+    start()
+    peak = matrix_rate()
+    made = table(
+        f"Training at batch {BATCH_SIZE}; a matrix product reaches {peak / 1e9:,.0f} GFLOP/s",
+        "model",
+        "length",
+        "ours, tokens/s",
+        "Trainer",
+        "ours is faster",
+        "of peak",
+        "Trainer",
+    )
+    cases: list[tuple[str, Callable[[], PreTrainedModel], int, int]] = [
+        ("MiniLM, 6 layers", lambda: minilm(6), 256, 40),
+        ("MiniLM, 6 layers", lambda: minilm(6), 256, 128),
+        ("MiniLM, 3 layers", lambda: minilm(3), 512, 40),
+        ("MiniLM, 3 layers", lambda: minilm(3), 512, 128),
+        ("MiniLM, 1 layer", lambda: minilm(1), 512, 40),
+        ("BERT-base, random", lambda: random_bert(12, 768), 32, 40),
+    ]
+    for name, encoder, count, most in cases:
+        rows, encoded = default_rows("train", count, most)
+        tokens = len(encoded.ids)
+        ours = our_loop(encoder(), rows, encoded)
+        seconds = take_turns({"ours": ours, "Trainer": trainer(encoder(), rows, encoded)})
+        rate = {who: tokens / median(own) for who, own in seconds.items()}
+        flops = {"ours": products(encoder(), True), "Trainer": products(encoder(), False)}
+        made.add_row(
+            name,
+            str(most),
+            f"{rate['ours']:,.0f}",
+            f"{rate['Trainer']:,.0f}",
+            times(seconds["Trainer"], seconds["ours"]),
+            *(f"{rate[who] * flops[who] / peak:.0%}" for who in seconds),
+        )
+    out.print(made)
+
+
+if __name__ == "__main__":
+    main()
