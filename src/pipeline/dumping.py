@@ -39,14 +39,13 @@ def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
     if done:
         console.say(f"logits of {name}: goes on from row {done:,} of {total:,}.")
     with console.progress(f"logits of {name}", total, "rows", done) as advance:
+        # Of several processes, the others are about as far as this one.
         processes = runtime.accelerator().num_processes
 
         def score(rows: Rows, start: int, stop: int) -> Tensor:
             encoded = encode(tokenizer, rows, card.max_length, start, stop)
-            # The others are about as far.
-            return predict(model, encoded, card.heads, lambda count: advance(count * processes))[
-                :, 0
-            ]
+            said = predict(model, encoded, card.heads, lambda count: advance(processes * count))
+            return said[:, 0]
 
         logits.write(directory, source, splits, notes, score, parts)
     shutil.rmtree(parts.parent)

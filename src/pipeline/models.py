@@ -64,7 +64,8 @@ class PairModel(nn.Module):
             # No head reads it, and processes that train together would wait for its gradient.
             pooler.requires_grad_(False)
         only_first_token(encoder)
-        encoder.set_attn_implementation(runtime.attention())
+        if runtime.fused_attention_is_slow():
+            encoder.set_attn_implementation("eager")
 
     def _fresh_head(self, fully_connected: int) -> nn.Sequential:
         """So many fully connected layers with ReLU between them."""

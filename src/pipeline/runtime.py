@@ -60,13 +60,12 @@ def precision() -> str:
     return chosen
 
 
-def attention() -> str:
-    """Which of transformers' attentions to use: torch's fused one where it is fast.
+def fused_attention_is_slow() -> bool:
+    """Whether torch's fused attention is slower than the plain formula.
 
     On a CPU its backward pass in bfloat16 takes 14 times as long as in float32.
     """
-    slow = precision() == "bf16" and not torch.cuda.is_available()
-    return "eager" if slow else "sdpa"
+    return precision() == "bf16" and not torch.cuda.is_available()
 
 
 def _keep_freed_memory() -> None:
