@@ -13,7 +13,7 @@ repro: install            ## run the whole pipeline, or what changed of it
 study: install            ## compare methods over seeds, from the logits of the pipeline
 	dvc repro --allow-missing study/dvc.yaml
 
-bench: $(VENV)/bench      ## speed, side by side with peers: about 35 minutes on two cores
+bench: $(VENV)/bench      ## speed, side by side with peers: 25 minutes on two cores
 	dvc repro download fetch_pretrained@minilm
 	python benchmarks/training.py
 	python benchmarks/dumping.py
