@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro study bench test lint install
+.PHONY: repro study bench test install
 
 repro: install            ## run the whole pipeline, or what changed of it
 	dvc repro

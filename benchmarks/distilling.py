@@ -5,10 +5,10 @@ teachers' logits, where ours learns from each with a head of its own; both pad t
 a batch.
 """
 
-import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from statistics import median
 
 import torch
 from side_by_side import WEIGHTS, default_rows, out, start, table, take_turns, times
@@ -95,7 +95,6 @@ def adapt(batch: object, said: Tensor) -> dict[str, Tensor]:
 
 def main() -> None:
     start()
-    logging.getLogger("Distillation").setLevel(logging.ERROR)
     _, encoded = default_rows("pool", ROWS, LENGTH)
     teachers = [fresh((GOLDEN,), 6).eval() for _ in TEACHERS]
     contenders: dict[str, Callable[[], object]] = {
@@ -107,7 +106,7 @@ def main() -> None:
     made = table("A student's epoch", "", "rows/s", "slower than from disk")
     first = next(iter(seconds.values()))
     for name, own in seconds.items():
-        made.add_row(name, f"{ROWS / min(own):,.0f}", times(own, first))
+        made.add_row(name, f"{ROWS / median(own):,.0f}", times(own, first))
     out.print(made)
 
 

@@ -35,6 +35,7 @@ out = Console(highlight=False, width=110)
 def start() -> None:
     """Say on what machine and in what precision this benchmark runs."""
     console.hush()
+    # What libraries say of themselves would stand between the lines of a table.
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     kind = {"no": "float32", "bf16": "bfloat16"}[runtime.precision()]
@@ -96,15 +97,15 @@ def default_rows(split: str, count: int, max_length: int) -> tuple[Rows, Encoded
     return taken, encode(tokenizer, taken, max_length)
 
 
-def random_bert(layers: int, width: int, dropout: float = 0.0) -> BertModel:
+def random_bert(layers: int, width: int) -> BertModel:
     """A BERT with random weights and heads 64 wide, as in the paper's sizes."""
     config = BertConfig(
         num_hidden_layers=layers,
         hidden_size=width,
         num_attention_heads=width // 64,
         intermediate_size=4 * width,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
     return BertModel(config, add_pooling_layer=False)
 

@@ -26,6 +26,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
+    PretrainedConfig,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
@@ -99,9 +100,8 @@ def trainer(encoder: PreTrainedModel, rows: Rows, encoded: Encoded) -> Callable[
     return made.train
 
 
-def products(encoder: PreTrainedModel, first_token_only: bool) -> float:
+def products(config: PretrainedConfig, first_token_only: bool) -> float:
     """FLOPs of the matrix products of a training step, per token: backward counts twice."""
-    config = encoder.config
     width, inner = config.hidden_size, config.intermediate_size
     whole = 2 * (4 * width * width + 2 * width * inner)
     highest = 2 * 2 * width * width if first_token_only else whole
@@ -132,10 +132,12 @@ def main() -> None:
     for name, encoder, count, most in cases:
         rows, encoded = default_rows("train", count, most)
         tokens = len(encoded.ids)
-        ours = our_loop(encoder(), rows, encoded)
-        seconds = take_turns({"ours": ours, "Trainer": trainer(encoder(), rows, encoded)})
-        rate = {who: tokens / median(own) for who, own in seconds.items()}
-        flops = {"ours": products(encoder(), True), "Trainer": products(encoder(), False)}
+        own, theirs = encoder(), encoder()
+        seconds = take_turns(
+            {"ours": our_loop(own, rows, encoded), "Trainer": trainer(theirs, rows, encoded)}
+        )
+        rate = {who: tokens / median(each) for who, each in seconds.items()}
+        flops = {"ours": products(own.config, True), "Trainer": products(theirs.config, False)}
         made.add_row(
             name,
             str(most),

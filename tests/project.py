@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,25 @@ def run(directory: Path, *command: str, check: bool = True, **variables: str) ->
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
     return done.stdout
+
+
+def kill_at_checkpoint(directory: Path, *command: str, **variables: str) -> None:
+    """Run a command and kill it, with all processes it started, once it has left a checkpoint."""
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env={**environment(), **variables, "TMKD_CHECKPOINT_SECONDS": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(directory.glob(".resume/*/*/[!.]*.safetensors")):
+        assert process.poll() is None, "it ended before it left a checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
 
 
 def stages_run(output: str) -> list[str]:

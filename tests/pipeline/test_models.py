@@ -108,10 +108,14 @@ def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(
     assert len(hashes) == 3
 
 
-@pytest.mark.parametrize(("precision", "attention"), [("no", "sdpa"), ("bf16", "eager")])
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has one attention for both")
-def test_the_attention_is_the_fast_one_of_the_precision(
-    precision: str, attention: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("precision", "gpu", "attention"),
+    [("no", False, "sdpa"), ("bf16", False, "eager"), ("bf16", True, "sdpa")],
+)
+def test_the_attention_is_the_fast_one_of_device_and_precision(
+    precision: str, gpu: bool, attention: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: gpu)
     assert model_of(tiny_bert).encoder.config._attn_implementation == attention

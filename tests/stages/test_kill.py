@@ -2,15 +2,12 @@
 
 import hashlib
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import project
 import pytest
 from conftest import LONG_STAGES
-from project import run
+from project import kill_at_checkpoint, run
 
 pytestmark = pytest.mark.slow
 
@@ -24,15 +21,7 @@ def test_a_killed_stage_goes_on_and_ends_the_same(
     shutil.copytree(undisturbed, place)
     shutil.rmtree(place / out)
     command = [sys.executable, f"stages/{stage}.py", *arguments]
-    environment = {**project.environment(), "TMKD_CHECKPOINT_SECONDS": "0"}
-    process = subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(place.glob(".resume/*/*/[!.]*.safetensors")):
-        assert process.poll() is None, "it ended before it left a checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -9
+    kill_at_checkpoint(place, *command)
     assert not (place / out).exists()
     said = run(place, *command)
     assert "goes on from" in said

@@ -1,17 +1,14 @@
 """A stage shared by two processes makes what one makes."""
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import project
 import pytest
 from conftest import LONG_STAGES
-from project import run
+from project import kill_at_checkpoint, run
+
+from pipeline import runtime
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +27,26 @@ def copy(undisturbed: Path, tmp_path: Path, out: str) -> Path:
     shutil.rmtree(place / out)
     shutil.rmtree(place / "metrics")
     return place
+
+
+def test_a_launched_script_is_two_processes_that_know_of_each_other(tmp_path: Path) -> None:
+    source = (Path(runtime.__file__).parent.parent).as_posix()
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {source!r})\n"
+        "from pipeline import runtime\n"
+        "runtime.launch()\n"
+        "engine = runtime.accelerator()\n"
+        "print(f'process {engine.process_index} of {engine.num_processes}')\n"
+        "runtime.leave_writing_to_one()\n"
+        "print('alone at the end')\n"
+    )
+    said = run(tmp_path, sys.executable, script.name, TMKD_LAUNCHER=TWO)
+    assert sorted(line for line in said.splitlines() if line.startswith("process")) == [
+        "process 0 of 2",
+        "process 1 of 2",
+    ]
+    assert said.count("alone at the end") == 1
 
 
 def test_logits_of_two_processes_are_those_of_one(undisturbed: Path, tmp_path: Path) -> None:
@@ -62,17 +79,7 @@ def test_one_process_goes_on_where_two_were_killed(undisturbed: Path, tmp_path: 
     arguments, out = LONG_STAGES["finetune_teacher"]
     place = copy(undisturbed, tmp_path, out)
     command = [sys.executable, "stages/finetune_teacher.py", *arguments]
-    environment = {**project.environment(), "TMKD_LAUNCHER": TWO, "TMKD_CHECKPOINT_SECONDS": "0"}
-    process = subprocess.Popen(
-        command, cwd=place, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while not list(place.glob(".resume/*/*/[!.]*.safetensors")):
-        assert process.poll() is None, "it ended before it left a checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_checkpoint(place, *command, TMKD_LAUNCHER=TWO)
     assert not (place / out).exists()
     assert "goes on from" in run(place, *command)
     found, expected = (first_epochs(directory, "t1") for directory in (place, undisturbed))
