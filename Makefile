@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro study bench test install
+.PHONY: repro study bench test docs install
 
-repro: install            ## run the whole pipeline, or what changed of it
+repro: install            ## run the whole pipeline, or what changed of it, and show the results
 	dvc repro
+	@cat metrics/results.md
 
 study: install            ## compare methods over seeds, from the logits of the pipeline
 	dvc repro --allow-missing study/dvc.yaml
@@ -27,6 +28,9 @@ test: $(VENV)/dev         ## lint, types and all tests
 	ruff format --check
 	mypy
 	pytest
+
+docs: install             ## generate docs/settings.md and the schemas of the settings files
+	python docs/generate.py
 
 install: $(VENV)/run
 

@@ -1,4 +1,4 @@
-"""An epoch of the student from logits on disk, against one with three teachers run alongside.
+"""An epoch of the student from logits on disk, and one with three teachers running alongside.
 
 The teachers have 6 layers, the student 3. TextBrewer (installed by ``make bench``) averages the
 teachers' logits, where ours learns from each with a head of its own; both pad to the longest row of
@@ -15,12 +15,15 @@ from side_by_side import WEIGHTS, default_rows, out, start, table, take_turns, t
 from textbrewer import DistillationConfig, MultiTeacherDistiller, TrainingConfig
 from torch import Tensor
 
-from pipeline import models, runtime
-from pipeline.encoding import Batch, Encoded, collate, training_batches
-from pipeline.losses import soft_loss
-from pipeline.models import GOLDEN, PairModel
-from pipeline.resume import Checkpoint
-from pipeline.training import Training, make_optimizer, train
+from pipeline.core import runtime
+from pipeline.core.checkpoints import Checkpoint
+from pipeline.model.encoding import Batch, Encoded, collate, training_batches
+from pipeline.model.loading import load_encoder
+from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.student.losses import soft_loss
+from pipeline.training.loop import Examples, train
+from pipeline.training.optimizer import make_optimizer
+from pipeline.training.settings import Training
 
 ROWS, LENGTH = 384, 40
 SETTINGS = Training(lr=1e-4, epochs=1, batch_size=16, dropout=0.0)
@@ -28,8 +31,9 @@ TEACHERS = ("t1", "t2", "t3")
 
 
 def fresh(heads: tuple[str, ...], layers: int) -> PairModel:
-    encoder, _ = models.load_encoder(WEIGHTS, layers=layers)
-    return PairModel(encoder, heads, 1, 2, 0.0).to(runtime.accelerator().device)
+    encoder, _ = load_encoder(WEIGHTS, layers=layers)
+    model = PairModel(encoder, heads, head_layers=1, classes=2, dropout=0.0)
+    return model.to(runtime.accelerator().device)
 
 
 @torch.inference_mode()
@@ -38,23 +42,26 @@ def ask(teachers: list[PairModel], batch: Batch) -> Tensor:
 
 
 def ours(encoded: Encoded, targets: Tensor | None, teachers: list[PairModel]) -> object:
-    """An epoch of our loop; without ``targets`` it asks the teachers for each batch."""
+    """An epoch of our loop; without ``targets`` it runs the teachers on each batch."""
+    # In place of labels, which this loss does not use, the loop hands over row numbers.
+    numbers = torch.arange(len(encoded))
+    logits = torch.zeros(len(encoded), 3, 2) if targets is None else targets
 
-    def row_loss(model: PairModel, batch: Batch, indices: Tensor) -> Tensor:
+    def loss(student: Tensor, numbers: Tensor, teacher: Tensor) -> Tensor:
         if targets is None:
-            # The loop numbers tokens anew, and teachers know the old numbers.
-            read = {k: v.to(batch["input_ids"].device) for k, v in collated(indices).items()}
-            soft = ask(teachers, read)
-        else:
-            soft = targets[indices].to(batch["input_ids"].device)
-        return soft_loss(model(batch, TEACHERS), soft, "mse", 1.0)
+            batch = collate(encoded, numbers.cpu().numpy())
+            teacher = ask(teachers, {k: v.to(student.device) for k, v in batch.items()})
+        return soft_loss(student, teacher, "mse", temperature=1.0)
 
-    def collated(indices: Tensor) -> Batch:
-        return collate(encoded, indices.numpy())
-
-    student, checkpoint = fresh(TEACHERS, 3), Checkpoint("benchmark", "distilling")
     return train(
-        student, encoded, encoded.first(1), row_loss, SETTINGS, "", checkpoint, lambda _: 0.0
+        fresh(TEACHERS, 3),
+        Examples(encoded, numbers, logits),
+        Examples(encoded.first(1), numbers[:1], logits[:1]),
+        heads=TEACHERS,
+        loss=loss,
+        settings=SETTINGS,
+        name="",
+        checkpoint=Checkpoint("benchmark", "distilling"),
     )
 
 
@@ -63,7 +70,9 @@ class Batches:
 
     def __init__(self, encoded: Encoded) -> None:
         self.encoded = encoded
-        self.indices = training_batches(encoded.lengths, SETTINGS.batch_size, SETTINGS.seed, 0)
+        self.indices = training_batches(
+            encoded.lengths, SETTINGS.batch_size, seed=SETTINGS.seed, epoch=0
+        )
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -89,8 +98,8 @@ def textbrewer(encoded: Encoded, teachers: list[PairModel]) -> object:
         )
 
 
-def adapt(batch: object, said: Tensor) -> dict[str, Tensor]:
-    return {"logits": said[:, 0]}
+def adapt(batch: object, logits: Tensor) -> dict[str, Tensor]:
+    return {"logits": logits[:, 0]}
 
 
 def main() -> None:

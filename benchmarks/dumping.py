@@ -14,21 +14,23 @@ import torch
 from side_by_side import WEIGHTS, default_rows, out, random_bert, start, table, take_turns, times
 from transformers import AutoTokenizer, PreTrainedModel
 
-from pipeline import models, runtime
+from pipeline.core import runtime
 from pipeline.dumping import dump
-from pipeline.encoding import Batch, Encoded, collate
-from pipeline.inference import BATCH_SIZE
-from pipeline.models import GOLDEN, Card, PairModel
+from pipeline.model import pair_model
+from pipeline.model.encoding import Batch, Encoded, collate
+from pipeline.model.inference import BATCH_SIZE
+from pipeline.model.loading import load_encoder
+from pipeline.model.pair_model import GOLDEN, Card, PairModel
 
 
 def batches_of_one_length(encoded: Encoded) -> list[Batch]:
     device = runtime.accelerator().device
-    found = []
+    batches = []
     for length in np.unique(encoded.lengths):
         rows = np.flatnonzero(encoded.lengths == length)
         for piece in np.array_split(rows, -(-len(rows) // BATCH_SIZE)):
-            found.append({k: v.to(device) for k, v in collate(encoded, piece).items()})
-    return found
+            batches.append({k: v.to(device) for k, v in collate(encoded, piece).items()})
+    return batches
 
 
 @torch.inference_mode()
@@ -45,7 +47,7 @@ def forward(encoder: PreTrainedModel | PairModel, batches: list[Batch]) -> None:
 
 
 def fresh(name: str) -> PreTrainedModel:
-    return random_bert(12, 768) if name == "BERT-base" else models.load_encoder(WEIGHTS)[0]
+    return random_bert(12, 768) if name == "BERT-base" else load_encoder(WEIGHTS)[0]
 
 
 def main() -> None:
@@ -65,15 +67,19 @@ def main() -> None:
     for name, count, most in cases:
         rows, encoded = default_rows("pool", count, most)
         encoder, bare = (fresh(name) for _ in range(2))
-        model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
+        model = PairModel(encoder, [GOLDEN], head_layers=1, classes=2, dropout=0.0)
         with tempfile.TemporaryDirectory() as scratch:
             teacher = Path(scratch) / "teacher"
             tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)
-            models.save(teacher, model, tokenizer, Card(rows.label_names, most, 1, (GOLDEN,)))
+            pair_model.save(
+                teacher, model, tokenizer, card=Card(rows.label_names, most, 1, (GOLDEN,))
+            )
             batches = batches_of_one_length(encoded)
             seconds = take_turns(
                 {
-                    "dump": partial(dump, "bench", teacher, [rows], teacher.with_name("logits")),
+                    "dump": partial(
+                        dump, "bench", teacher, [rows], directory=teacher.with_name("logits")
+                    ),
                     "floor": partial(forward, model, batches),
                     "transformers": partial(forward, bare, batches),
                 }

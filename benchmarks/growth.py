@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 from side_by_side import WEIGHTS, out, start, table
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from pipeline import corpora, models, rows
-from pipeline.columns import Corpus
+from pipeline.core import rows
+from pipeline.corpus import cleaning
+from pipeline.corpus.columns import Corpus, Role
 from pipeline.dumping import dump
-from pipeline.models import GOLDEN, Card, PairModel
+from pipeline.model import pair_model
+from pipeline.model.pair_model import GOLDEN, Card, PairModel
 
 SIZES = (10_000, 100_000, 1_000_000)
 LABEL_NAMES = ("irrelevant", "relevant")
@@ -55,9 +57,10 @@ def write_source(directory: Path, pool: int) -> None:
 
 
 def download(count: int) -> None:
-    splits = {role: role for role in ("test", "validation", "train", "pool")}
+    roles: tuple[Role, ...] = ("test", "validation", "train", "pool")
+    splits = {role: str(role) for role in roles}
     corpus = Corpus(source="source", splits=splits, label_names=LABEL_NAMES)
-    corpora.download({"made up": corpus}, ["made up"], "made up", Path("corpora"))
+    cleaning.download({"made up": corpus}, ["made up"], "made up", directory=Path("corpora"))
 
 
 def dump_pool(count: int) -> None:
@@ -65,11 +68,12 @@ def dump_pool(count: int) -> None:
     config = BertConfig(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
     )
-    model = PairModel(BertModel(config, add_pooling_layer=False), [GOLDEN], 1, 2, 0.0)
-    models.save(Path("teacher"), model, tokenizer, Card(LABEL_NAMES, 40, 1, (GOLDEN,)))
+    encoder = BertModel(config, add_pooling_layer=False)
+    model = PairModel(encoder, [GOLDEN], head_layers=1, classes=2, dropout=0.0)
+    pair_model.save(Path("teacher"), model, tokenizer, card=Card(LABEL_NAMES, 40, 1, (GOLDEN,)))
     pool = rows.read("general", "pool", Path("corpora"))
     assert len(pool) == count
-    dump("teacher", Path("teacher"), [pool], Path("logits") / "teacher")
+    dump("teacher", Path("teacher"), [pool], directory=Path("logits/teacher"))
 
 
 def measure(phase: str, count: int) -> dict[str, float]:
@@ -109,8 +113,8 @@ def main() -> None:
                     capture_output=True,
                     text=True,
                 )
-                found = json.loads(done.stdout.splitlines()[-1])
-                cells += [f"{found['microseconds']:,.0f}", f"{found['megabytes']:,.0f}"]
+                figures = json.loads(done.stdout.splitlines()[-1])
+                cells += [f"{figures['microseconds']:,.0f}", f"{figures['megabytes']:,.0f}"]
         made.add_row(f"{size:,}", *cells)
     out.print(made)
 

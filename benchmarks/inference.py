@@ -1,6 +1,6 @@
-"""Scoring one batch after another: queries per second and how long one waits.
+"""Scoring one batch after another: queries per second and latency.
 
-Weights are random, for speed does not depend on them. All models take turns, batch by batch.
+Weights are random, because speed does not depend on them. All models take turns, batch by batch.
 """
 
 import time
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from side_by_side import out, random_bert, start, table
 
-from pipeline import runtime
-from pipeline.encoding import Batch
-from pipeline.models import GOLDEN, PairModel
+from pipeline.core import runtime
+from pipeline.model.encoding import Batch
+from pipeline.model.pair_model import GOLDEN, PairModel
 
 LENGTH = 64
 SECONDS = 8.0
@@ -70,25 +70,30 @@ def main() -> None:
         "faster than BERT-large",
     )
     built = {
-        name: PairModel(random_bert(*shape), [GOLDEN], 1, 2, 0.0).to(device).eval()
+        name: PairModel(random_bert(*shape), [GOLDEN], head_layers=1, classes=2, dropout=0.0)
+        .to(device)
+        .eval()
         for name, shape in shapes.items()
     }
     for rows in (1, 32):
         contenders = [Contender(name, model, rows) for name, model in built.items()]
-        for one in contenders:
-            score(one)
-            one.seconds.clear()
+        for contender in contenders:
+            score(contender)
+            contender.seconds.clear()
         # In turns of about equal length, so that other work falls on all alike.
-        while any(sum(one.seconds) < SECONDS or len(one.seconds) < LEAST for one in contenders):
-            for one in contenders:
+        while any(
+            sum(contender.seconds) < SECONDS or len(contender.seconds) < LEAST
+            for contender in contenders
+        ):
+            for contender in contenders:
                 began = time.perf_counter()
                 while time.perf_counter() - began < SECONDS / LEAST:
-                    score(one)
+                    score(contender)
         slowest = np.mean(contenders[0].seconds)
-        for one in contenders:
-            milliseconds = 1000 * np.array(one.seconds)
+        for contender in contenders:
+            milliseconds = 1000 * np.array(contender.seconds)
             made.add_row(
-                one.name,
+                contender.name,
                 str(rows),
                 f"{1000 * rows / milliseconds.mean():,.1f}",
                 *(f"{np.percentile(milliseconds, share):,.1f}" for share in (50, 99)),

@@ -1,7 +1,7 @@
-"""What all benchmarks share: taking turns, the machine in words, its matrix rate, the default rows.
+"""Shared by all benchmarks: taking turns, a description of the machine, its matrix rate, rows.
 
-Every number is a ratio between contenders that took turns in one run, because machines are shared
-and noisy; absolute rates say little about another day.
+Figures are ratios between contenders that took turns in one run, because machines are shared and
+noisy; absolute rates differ from day to day.
 """
 
 import logging
@@ -23,9 +23,11 @@ from rich.table import Table
 from torch.nn.functional import linear
 from transformers import BertConfig, BertModel
 
-from pipeline import console, models, rows, runtime
-from pipeline.encoding import Encoded, encode
-from pipeline.rows import Rows
+from pipeline import console
+from pipeline.core import rows, runtime
+from pipeline.core.rows import Rows
+from pipeline.model.encoding import Encoded, encode
+from pipeline.model.loading import load_encoder
 
 WEIGHTS = Path("models/pretrained/minilm")
 ROUNDS = 3
@@ -33,9 +35,9 @@ out = Console(highlight=False, width=110)
 
 
 def start() -> None:
-    """Say on what machine and in what precision this benchmark runs."""
-    console.hush()
-    # What libraries say of themselves would stand between the lines of a table.
+    """Print on what machine and in what precision this benchmark runs."""
+    console.silence()
+    # Warnings of libraries would be printed between the lines of a table.
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     kind = {"no": "float32", "bf16": "bfloat16"}[runtime.precision()]
@@ -89,12 +91,10 @@ def matrix_rate() -> float:
 
 def default_rows(split: str, count: int, max_length: int) -> tuple[Rows, Encoded]:
     """The first rows of a split of the default corpus, and their tokens."""
-    corpus = "general" if split == "pool" else "task"
-    given = rows.read(corpus, split)
-    count = min(count, len(given))
-    _, tokenizer = models.load_encoder(WEIGHTS)
-    taken = Rows(given.name, given.table.slice(0, count), given.label_names)
-    return taken, encode(tokenizer, taken, max_length)
+    whole = rows.read("general" if split == "pool" else "task", split)
+    _, tokenizer = load_encoder(WEIGHTS)
+    first = Rows(whole.name, whole.table.slice(0, min(count, len(whole))), whole.label_names)
+    return first, encode(tokenizer, first, max_length)
 
 
 def random_bert(layers: int, width: int) -> BertModel:

@@ -1,6 +1,6 @@
-"""The whole pipeline in a fresh clone: what its stages spend on work, and what a new alpha costs.
+"""The whole pipeline in a fresh clone: time for the work of its stages, and for a new alpha.
 
-Work is what each stage says it took; the rest is DVC, the start of processes and their imports.
+Work is the time that each stage reports; the rest is DVC, starting processes and imports.
 """
 
 import re
@@ -22,9 +22,9 @@ def run(directory: Path, *command: str) -> tuple[float, str]:
 
 
 def work(printed: str) -> float:
-    """Seconds that the stages say they took, in the sentences that close them."""
-    found = re.findall(r"\((?:(\d+) min )?(\d+) s\)$", printed, re.MULTILINE)
-    return sum(60 * int(minutes or 0) + int(seconds) for minutes, seconds in found)
+    """Seconds that the stages report in their closing sentences."""
+    durations = re.findall(r"\((?:(\d+) min )?(\d+) s\)$", printed, re.MULTILINE)
+    return sum(60 * int(minutes or 0) + int(seconds) for minutes, seconds in durations)
 
 
 def main() -> None:

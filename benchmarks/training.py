@@ -1,7 +1,7 @@
 """Training: our loop against the Trainer of transformers, and both against the matrix rate.
 
 Same weights, rows, batch size, optimizer, schedule, clipping and precision; both get their rows
-tokenised. A token is one of a text: padding counts for nothing.
+tokenised. Rates count tokens of texts, without padding.
 """
 
 import tempfile
@@ -33,33 +33,41 @@ from transformers import (
     TrainingArguments,
 )
 
-from pipeline import models, runtime
-from pipeline.encoding import Batch, Encoded
-from pipeline.models import GOLDEN, PairModel
-from pipeline.resume import Checkpoint
-from pipeline.rows import Rows
-from pipeline.training import Training, train
+from pipeline.core import runtime
+from pipeline.core.checkpoints import Checkpoint
+from pipeline.core.rows import Rows
+from pipeline.model.encoding import Encoded
+from pipeline.model.loading import load_encoder
+from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.training.loop import Examples, train
+from pipeline.training.settings import Training
 
 BATCH_SIZE = 8
 SETTINGS = Training(lr=3e-5, epochs=1, batch_size=BATCH_SIZE, dropout=0.0)
 
 
 def minilm(layers: int) -> PreTrainedModel:
-    encoder, _ = models.load_encoder(WEIGHTS, layers=layers)
+    encoder, _ = load_encoder(WEIGHTS, layers=layers)
     return encoder
 
 
 def our_loop(encoder: PreTrainedModel, rows: Rows, encoded: Encoded) -> Callable[[], object]:
-    model = PairModel(encoder, [GOLDEN], 1, len(rows.label_names), 0.0)
-    labels = torch.from_numpy(rows.labels)
+    classes = len(rows.label_names)
+    model = PairModel(encoder, [GOLDEN], head_layers=1, classes=classes, dropout=0.0)
+    labels, no_teachers = torch.from_numpy(rows.labels), torch.empty(len(rows), 0, classes)
 
-    def row_loss(model: PairModel, batch: Batch, indices: Tensor) -> Tensor:
-        logits = model(batch, [GOLDEN])[:, 0]
-        return cross_entropy(logits, labels[indices].to(logits.device), reduction="none")
+    def loss(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
+        return cross_entropy(logits[:, 0], labels, reduction="none")
 
-    checkpoint = Checkpoint("benchmark", "training")
     return lambda: train(
-        model, encoded, encoded.first(1), row_loss, SETTINGS, "", checkpoint, lambda _: 0.0
+        model,
+        Examples(encoded, labels, no_teachers),
+        Examples(encoded.first(1), labels[:1], no_teachers[:1]),
+        heads=[GOLDEN],
+        loss=loss,
+        settings=SETTINGS,
+        name="",
+        checkpoint=Checkpoint("benchmark", "training"),
     )
 
 

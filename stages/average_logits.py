@@ -1,18 +1,17 @@
-"""The study: the mean of the teachers as one more teacher: ``average_logits.py general|task``."""
-
-import sys
+"""Study: write the mean of the teachers' logits as the logits of one more teacher."""
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params
-from pipeline.preflight import checked_params
+from pipeline import console
+from pipeline.preflight import read_params
 from study.averaging import average
 
 
 def main() -> str:
-    corpus = sys.argv[1]
-    teachers = params.teachers(checked_params(), {"general": "stage1", "task": "stage2"}[corpus])
-    total = average(corpus, teachers)
-    return f"mean logits of {len(teachers)} teachers on {corpus}: {total:,} rows"
+    (place,) = console.arguments("general|task")
+    params = read_params()
+    teachers = {"general": params.stage1.teachers, "task": params.stage2.teachers}[place]
+    total = average(place, teachers)
+    return f"mean logits of {len(teachers)} teachers on {place}: {total:,} rows"
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""The study: compare the students, their teachers and what they are together."""
+"""Study: compare students, teachers and their combinations, and write the report."""
 
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, rows
-from pipeline.preflight import checked_params
-from study import report, results, systems
+from pipeline import console
+from pipeline.core import rows, settings
+from pipeline.preflight import read_params
+from study import figures, report
+from study.settings import FILE, read_study
 
 
 def main() -> str:
-    study = systems.read(checked_params(), params.read(Path("study/params.yaml")))
-    found = results.results(study, Path("models"))
-    report.write(found, Path("docs/study"), Path("metrics/study"), len(rows.read("task", "test")))
-    for result in found:
+    study = read_study(read_params(), settings.read(FILE))
+    results = figures.compute_tables(study, Path("models"))
+    test_rows = len(rows.read("task", "test"))
+    report.write(results, Path("docs/study"), Path("metrics/study"), rows=test_rows)
+    for result in results:
         for comparison in result.comparisons:
             console.say(report.sentence(comparison))
     return "study: docs/study/README.md, metrics/study"

@@ -3,29 +3,28 @@
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, rows, runtime
-from pipeline.artifacts import write_csv
-from pipeline.distillation import Stage, Student, distill
-from pipeline.logits import LOGITS
-from pipeline.preflight import checked_params
+from pipeline.core import rows, runtime
+from pipeline.logits import dumped
+from pipeline.preflight import read_params
+from pipeline.student.stages import distill
+from pipeline.training import curves
 
 
 def main() -> str:
-    content = checked_params()
-    student = params.section(content, "student", Student)
+    params = read_params()
     curve = distill(
-        student,
-        params.section(content, "stage1", Stage),
-        params.max_length(content),
-        rows.read("general", "pool"),
-        LOGITS / "general",
-        Path("models") / student.weights,
-        Path("models/student/stage1"),
+        params.student,
+        params.stage1,
+        max_length=params.max_length,
+        pool=rows.read("general", "pool"),
+        teachers=[dumped("general", name) for name in params.stage1.teachers],
+        start=Path("models") / params.student.weights,
+        directory=Path("models/student/stage1"),
     )
-    write_csv(Path("metrics/curves/stage1.csv"), [vars(epoch) for epoch in curve])
-    return f"stage 1: soft loss {curve[-1].validation_loss:.3f} on held-out rows of the pool"
+    if runtime.is_main_process():
+        curves.write("stage1", curve)
+    return f"stage 1: {curves.summary(curve, 'agreement with the teachers')}"
 
 
 if __name__ == "__main__":
-    runtime.launch()
-    console.run(main)
+    runtime.run(main)

@@ -1,21 +1,21 @@
-"""Write down what one teacher says of every row: ``dump_logits.py general|task NAME``."""
+"""Write the logits of one teacher for the rows of one place, ``general`` or ``task``."""
 
-import sys
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, rows, runtime
+from pipeline import console
+from pipeline.core import rows, runtime
 from pipeline.dumping import dump
-from pipeline.logits import LOGITS, SPLITS
+from pipeline.logits import SPLITS, dumped
 
 
 def main() -> str:
-    corpus, name = sys.argv[1:]
-    splits = [rows.read(corpus, split) for split in SPLITS[corpus]]
-    total = dump(name, Path("models/teachers") / name, splits, LOGITS / corpus / name)
-    return f"logits of {name} on {corpus}: {total:,} rows"
+    place, teacher = console.arguments("general|task", "TEACHER")
+    splits = [rows.read(place, split) for split in SPLITS[place]]
+    models = Path("models/teachers")
+    total = dump(teacher, models / teacher, splits, directory=dumped(place, teacher).directory)
+    return f"logits of {teacher} on {place}: {total:,} rows"
 
 
 if __name__ == "__main__":
-    runtime.launch()
-    console.run(main)
+    runtime.run(main)

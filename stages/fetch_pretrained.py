@@ -1,17 +1,16 @@
-"""Fetch pretrained weights, once for all that start from them: ``fetch_pretrained.py NAME``."""
+"""Fetch pretrained weights once for all trainings that start from them."""
 
-import sys
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, pretrained
-from pipeline.preflight import checked_params
-from pipeline.pretrained import Pretrained
+from pipeline import console, pretrained
+from pipeline.core.settings import entry
+from pipeline.preflight import read_params
 
 
 def main() -> str:
-    name = sys.argv[1]
-    settings = params.section(checked_params(), f"pretrained.{name}", Pretrained)
+    (name,) = console.arguments("NAME")
+    settings = entry(read_params().pretrained, name, "pretrained")
     pretrained.fetch(settings, Path("models/pretrained") / name)
     return f"pretrained weights {name}: from {settings.source}"
 

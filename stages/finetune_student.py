@@ -3,41 +3,38 @@
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, rows, runtime
-from pipeline.artifacts import write_csv, write_json
-from pipeline.distillation import Stage2, Student, finetune_student
-from pipeline.logits import LOGITS
-from pipeline.preflight import checked_params
+from pipeline.core import rows, runtime
+from pipeline.core.files import write_json
+from pipeline.logits import dumped
+from pipeline.preflight import read_params
+from pipeline.student.stages import finetune_student
+from pipeline.training import curves
 
 
 def main() -> str:
-    content = checked_params()
-    student = params.section(content, "student", Student)
-    stage2 = params.section(content, "stage2", Stage2)
+    params = read_params()
+    start = "student/stage1" if params.stage2.from_stage1 else params.student.weights
     curve, heads = finetune_student(
-        student,
-        stage2,
-        params.share(content, "alpha"),
-        params.max_length(content),
-        rows.read("task", "train"),
-        rows.read("task", "validation"),
-        LOGITS / "task",
-        Path("models") / ("student/stage1" if stage2.from_stage1 else student.weights),
-        Path("models/student/stage2"),
+        params.student,
+        params.stage2,
+        alpha=params.alpha,
+        max_length=params.max_length,
+        training=rows.read("task", "train"),
+        validation=rows.read("task", "validation"),
+        teachers=[dumped("task", name) for name in params.stage2.teachers],
+        start=Path("models") / start,
+        directory=Path("models/student/stage2"),
     )
-    write_csv(Path("metrics/curves/stage2.csv"), [vars(epoch) for epoch in curve])
-    write_json(
-        Path("metrics/stage2.json"),
-        {
-            "soft_heads_carried_over": len(heads.carried_over),
-            "soft_heads_started_afresh": len(heads.started_afresh),
-        },
-    )
-    carried = f"{len(heads.carried_over)} soft heads carried over"
-    fresh = f"{len(heads.started_afresh)} started afresh"
-    return f"stage 2: validation loss {curve[-1].validation_loss:.3f}; {carried}, {fresh}"
+    carried_over, new = len(heads.carried_over), len(heads.new)
+    if runtime.is_main_process():
+        curves.write("stage2", curve)
+        write_json(
+            Path("metrics/stage2.json"),
+            {"soft_heads_carried_over": carried_over, "soft_heads_new": new},
+        )
+    heads_text = f"soft heads: {carried_over} carried over from stage 1, {new} new"
+    return f"stage 2: {curves.summary(curve)}; {heads_text}"
 
 
 if __name__ == "__main__":
-    runtime.launch()
-    console.run(main)
+    runtime.run(main)

@@ -1,34 +1,32 @@
-"""Fine-tune one teacher on the gold labels of its corpus: ``finetune_teacher.py NAME``."""
+"""Fine-tune one teacher on gold labels."""
 
-import sys
 from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
-from pipeline import console, params, rows, runtime
-from pipeline.artifacts import write_csv
-from pipeline.finetuning import Teacher, finetune
-from pipeline.preflight import checked_params
+from pipeline import console
+from pipeline.core import rows, runtime
+from pipeline.core.settings import entry
+from pipeline.preflight import read_params
+from pipeline.teacher import finetune_teacher
+from pipeline.training import curves
 
 
 def main() -> str:
-    name = sys.argv[1]
-    content = checked_params()
-    settings = params.section(content, f"teachers.{name}", Teacher)
-    max_length = params.max_length(content)
-    curve = finetune(
+    (name,) = console.arguments("NAME")
+    params = read_params()
+    settings = entry(params.teachers, name, "teachers")
+    curve = finetune_teacher(
         name,
         settings,
-        max_length,
-        rows.read(settings.corpus, "train"),
-        rows.read(settings.corpus, "validation"),
-        Path("models"),
+        max_length=params.max_length,
+        training=rows.read(settings.corpus, "train"),
+        validation=rows.read(settings.corpus, "validation"),
+        models=Path("models"),
     )
-    write_csv(Path(f"metrics/curves/{name}.csv"), [vars(epoch) for epoch in curve])
-    return (
-        f"teacher {name}: validation loss {curve[-1].validation_loss:.3f} after {len(curve)} epochs"
-    )
+    if runtime.is_main_process():
+        curves.write(name, curve)
+    return f"teacher {name}: {curves.summary(curve)}"
 
 
 if __name__ == "__main__":
-    runtime.launch()
-    console.run(main)
+    runtime.run(main)

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import preloaded
+import psutil
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -17,8 +19,9 @@ CODE = ("src", "stages", "dvc.yaml", "constraints.txt", ".gitignore", ".dvcignor
 
 
 def environment() -> dict[str, str]:
-    """This environment, with ``python`` and ``dvc`` being the ones that run the tests."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    """This environment, with the ``dvc`` of the tests and a ``python`` that is quick to start."""
+    own = Path(sys.executable).parent
+    path = os.pathsep.join([str(preloaded.directory()), str(own), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
@@ -45,14 +48,15 @@ def kill_at_checkpoint(directory: Path, *command: str, **variables: str) -> None
         env={**environment(), **variables, "TMKD_CHECKPOINT_SECONDS": "0"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not list(directory.glob(".resume/*/*/[!.]*.safetensors")):
         assert process.poll() is None, "it ended before it left a checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
+    # Launchers start each process in a session of its own.
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
     assert process.wait() == -signal.SIGKILL
 
 
@@ -65,16 +69,18 @@ def create(directory: Path, params: dict[str, Any]) -> Path:
     """A fresh project with ``params``, under git and DVC."""
     directory.mkdir(parents=True)
     for name in CODE:
-        place = ROOT / name
-        if place.is_dir():
-            shutil.copytree(place, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        original = ROOT / name
+        if original.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(original, directory / name, ignore=ignored)
         else:
-            shutil.copy(place, directory / name)
+            shutil.copy(original, directory / name)
     write_params(directory, params)
     run(directory, "git", "init", "-q", "-b", "main")
     run(directory, "git", "config", "user.name", "tester")
     run(directory, "git", "config", "user.email", "tester@example.com")
     run(directory, "dvc", "init", "-q")
+    shutil.copytree(ROOT / ".dvc/plots", directory / ".dvc/plots")
     run(directory, "dvc", "config", "core.analytics", "false")
     commit(directory, "start")
     return directory

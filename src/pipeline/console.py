@@ -1,6 +1,6 @@
-"""What a person sees: one live line while a stage works, plain lines where there is no terminal.
+"""Output for people: a progress line on a terminal, plain lines elsewhere.
 
-No stage lists this file as a dependency: what is printed never changes what is made.
+No stage of the pipeline depends on this file, because it does not affect outputs.
 """
 
 import os
@@ -19,21 +19,21 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
-# Of several processes the first speaks; any of them says what went wrong.
+# Of several processes the first one prints progress; any of them prints errors.
 _console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 PLAIN_SECONDS = 10.0
 
 
 def say(sentence: str) -> None:
-    """One sentence for the person who runs the pipeline."""
+    """Print one sentence for the person who runs the pipeline."""
     _console.print(sentence, markup=False)
 
 
-def hush() -> None:
-    """Say nothing more: one of several processes, whose parent speaks for them."""
+def silence() -> None:
+    """Print nothing more: this is one of several processes, and its parent reports for all."""
     _console.quiet = True
 
 
@@ -41,10 +41,18 @@ def show(table: Table) -> None:
     _console.print(table)
 
 
-def run(stage: Callable[[], str]) -> None:
-    """Run a stage script's main and say its closing sentence with the time it took.
+def arguments(*names: str) -> list[str]:
+    """The arguments of a stage script; exits with a usage message if one is missing."""
+    if len(sys.argv) != len(names) + 1:
+        sys.exit(f"usage: python stages/{os.path.basename(sys.argv[0])} {' '.join(names)}".rstrip())
+    return sys.argv[1:]
 
-    An error that the user can mend ends in one sentence and exit status 1.
+
+def run(stage: Callable[[], str], *, resumes: bool = False) -> None:
+    """Run the main function of a stage script and print its closing sentence with the time it took.
+
+    An error that the user can fix ends in one sentence and exit status 1. ``resumes`` says whether
+    the stage leaves checkpoints.
     """
     started = time.monotonic()
     try:
@@ -53,10 +61,13 @@ def run(stage: Callable[[], str]) -> None:
         _errors.print(f"error: {error}", markup=False, style="bold red")
         sys.exit(1)
     except OSError as error:
-        _errors.print(f"error: {error}; mend that and run it again.", markup=False, style="red")
+        _errors.print(
+            f"error: {error}. Fix the cause and run the command again.", markup=False, style="red"
+        )
         sys.exit(1)
     except KeyboardInterrupt:
-        _errors.print("stopped; run it again to go on from the last checkpoint.", style="yellow")
+        purpose = " to resume from the last checkpoint, if there is one" if resumes else ""
+        _errors.print(f"Stopped. Run the command again{purpose}.", style="yellow")
         sys.exit(130)
     say(f"{sentence} ({duration(time.monotonic() - started)})")
 
@@ -67,8 +78,10 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(task: str, total: int, unit: str, start: int = 0) -> Iterator[Callable[[int], None]]:
-    """A progress line over ``total`` units; call what it yields with the units just finished."""
+def progress(
+    task: str, total: int, unit: str, *, start: int = 0
+) -> Iterator[Callable[[int], None]]:
+    """Show progress over ``total`` units. Yields a function to call with newly finished units."""
     if _console.is_terminal:
         rate = "[progress.data.speed]{task.fields[rate]}"
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -86,17 +99,17 @@ def progress(task: str, total: int, unit: str, start: int = 0) -> Iterator[Calla
 
             yield advance
         return
-    began = spoke = time.monotonic()
+    began = printed = time.monotonic()
     done = 0
 
     def advance_plainly(count: int) -> None:
-        nonlocal done, spoke
+        nonlocal done, printed
         done += count
         now = time.monotonic()
-        if now - spoke >= PLAIN_SECONDS and done + start < total:
+        if now - printed >= PLAIN_SECONDS and done + start < total:
             rate = done / (now - began)
             left = duration((total - start - done) / rate)
             say(f"{task}: {start + done}/{total} {unit}, {rate:,.1f}/s, {left} left")
-            spoke = now
+            printed = now
 
     yield advance_plainly

@@ -1,4 +1,4 @@
-"""A teacher's logits for every row its students will ask about."""
+"""Write the logits of one teacher for every row that its students will learn from."""
 
 import shutil
 from pathlib import Path
@@ -6,47 +6,56 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline import console, logits, models, runtime
-from pipeline.encoding import encode
-from pipeline.inference import predict
-from pipeline.logits import Source
-from pipeline.resume import ROOT, fingerprint
-from pipeline.rows import Rows
+from pipeline import console, logits
+from pipeline.core import runtime
+from pipeline.core.checkpoints import ROOT, run_identity
+from pipeline.core.rows import Rows
+from pipeline.logits import TeacherIdentity
+from pipeline.model import pair_model
+from pipeline.model.encoding import encode
+from pipeline.model.inference import predict
+from pipeline.model.loading import tokenizer_hash
+
+CODE = ("pipeline.core.runtime", "pipeline.model", "pipeline.logits", __name__)
 
 
-def dump(name: str, teacher: Path, splits: list[Rows], directory: Path) -> int:
-    """Score ``splits`` with the teacher saved in ``teacher`` and write the artifact.
+def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> int:
+    """Score ``splits`` with the teacher saved in ``teacher`` and write the logits artifact.
 
-    Returns the number of rows scored. The card's notes hold the encoder's configuration and the
-    number of parameters, so that nobody needs the teacher's weights to tell its size and speed.
+    Returns the number of rows. The notes of the card hold the configuration of the encoder and the
+    number of parameters, so that size and speed can be reported without the teacher's weights.
     """
-    model, tokenizer, card = models.load(teacher)
-    source = Source(
+    model, tokenizer, card = pair_model.load(teacher)
+    identity = TeacherIdentity(
         name,
-        models.weights_hash(teacher),
-        models.tokenizer_hash(tokenizer),
+        pair_model.weights_hash(teacher),
+        tokenizer_hash(tokenizer),
         card.max_length,
         card.label_names,
     )
     notes: dict[str, Any] = {
-        "parameters": models.parameters(model),
+        "parameters": pair_model.parameters(model),
         "encoder": model.encoder.config.to_diff_dict(),
     }
-    identity = fingerprint((source, notes, [rows.fingerprint for rows in splits]))
-    parts = ROOT / f"dump_logits-{directory.parent.name}-{name}" / identity
+    fingerprints = [rows.fingerprint for rows in splits]
+    run = run_identity((identity, notes, fingerprints), code=CODE)
+    parts = ROOT / f"dump_logits-{directory.parent.name}-{name}" / run
     total = sum(len(rows) for rows in splits)
-    done = logits.finished_rows(parts, splits)
-    if done:
-        console.say(f"logits of {name}: goes on from row {done:,} of {total:,}.")
-    with console.progress(f"logits of {name}", total, "rows", done) as advance:
-        # Of several processes, the others are about as far as this one.
+    finished = logits.finished_rows(parts, splits)
+    if finished:
+        console.say(f"logits of {name}: resumes from row {finished:,} of {total:,}.")
+    with console.progress(f"logits of {name}", total, "rows", start=finished) as advance:
+        # Of several processes, the others have scored about as many rows as this one.
         processes = runtime.accelerator().num_processes
 
         def score(rows: Rows, start: int, stop: int) -> Tensor:
-            encoded = encode(tokenizer, rows, card.max_length, start, stop)
-            said = predict(model, encoded, card.heads, lambda count: advance(processes * count))
-            return said[:, 0]
+            tokens = encode(tokenizer, rows, card.max_length, start=start, stop=stop)
+            scores = predict(
+                model, tokens, card.heads, advance=lambda count: advance(processes * count)
+            )
+            return scores[:, 0]
 
-        logits.write(directory, source, splits, notes, score, parts)
-    shutil.rmtree(parts.parent)
+        logits.write(directory, identity, splits, notes=notes, score=score, parts=parts)
+    if runtime.is_main_process():
+        shutil.rmtree(parts.parent)
     return total

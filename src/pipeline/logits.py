@@ -1,8 +1,9 @@
-"""The logits artifact: what a teacher said of every row, and proof of what it was asked.
+"""The logits artifact: a teacher's logits for every row, and what is needed to verify them.
 
-``data/logits/<general or task>/<teacher>/`` holds ``card.json``, which says which model answered,
-and per split one safetensors file (several above ``SHARD_ROWS``) with the raw logits in corpus
-order. Every file repeats the card and adds a fingerprint of its rows and a checksum of its tensor.
+``data/logits/<place>/<teacher>/``, where the place is ``general`` or ``task``, has ``card.json``,
+which identifies the teacher, and per split one safetensors file (several above ``SHARD_ROWS`` rows)
+with the raw logits in corpus order. Every file repeats the card and adds a fingerprint of its rows
+and a checksum of its tensor.
 """
 
 import hashlib
@@ -19,26 +20,44 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline import runtime
-from pipeline.artifacts import read_json, whole_directory, whole_file, write_json
-from pipeline.errors import UserError
-from pipeline.rows import Rows
+from pipeline.core import runtime
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, whole_directory, whole_file, write_json
+from pipeline.core.rows import Rows
 
 FORMAT = "1"
 METADATA = "artifact"
-"""One entry holds all metadata: safetensors writes several in an order that changes by the run."""
+"""One entry holds all metadata, because safetensors writes several in no fixed order."""
 LOGITS = Path("data/logits")
 SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
-"""The splits of each corpus that have logits."""
+"""The splits of each place that have logits."""
 PART_ROWS = 2048
 """Rows scored, sorted by length, between two checkpoints of a dump."""
 SHARD_ROWS = 4_194_304
-"""Most rows in one file."""
+"""Maximum number of rows in one file."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """The model behind the logits; two dumps of equal sources agree on every row."""
+class Artifact:
+    """Where the logits of one teacher are."""
+
+    directory: Path
+    """Its name is that of the teacher."""
+    stage: str
+    """The DVC stage that makes it, for error messages."""
+
+    @property
+    def teacher(self) -> str:
+        return self.directory.name
+
+    @property
+    def remedy(self) -> str:
+        return f"run `dvc repro -f {self.stage}`"
+
+
+@dataclass(frozen=True)
+class TeacherIdentity:
+    """The model behind the logits. Equal identities mean equal logits for every row."""
 
     teacher: str
     weights: str
@@ -50,39 +69,46 @@ class Source:
     """Class names in the order of the tensor's columns."""
 
 
+def dumped(place: str, teacher: str) -> Artifact:
+    """The logits that the dump stages write for ``teacher`` at ``place`` (general or task)."""
+    return Artifact(LOGITS / place / teacher, f"dump_{place}_logits@{teacher}")
+
+
 def write(
     directory: Path,
-    source: Source,
+    identity: TeacherIdentity,
     splits: list[Rows],
+    *,
     notes: dict[str, Any],
     score: Callable[[Rows, int, int], Tensor],
     parts: Path,
 ) -> None:
-    """Write the artifact of one teacher; ``directory`` appears only when it is whole.
+    """Write the artifact of one teacher; ``directory`` appears only when it is complete.
 
-    ``score(rows, start, stop)`` gives float32 logits of shape [stop - start, classes]. Finished
-    parts are kept in ``parts``, so that a killed dump goes on where it stopped; memory holds one
-    shard at most. Several processes take turns at the parts, and the first of them joins these.
-    ``notes`` go into the card beside the source.
+    ``score(rows, start, stop)`` returns float32 logits of shape [stop - start, classes]. Finished
+    parts are kept in ``parts``, so that an interrupted dump resumes; ``parts`` must therefore be a
+    directory for these rows and this teacher only. Memory holds one file at most. Several processes
+    take turns at the parts, and the main one joins them. ``notes`` go into the card.
     """
     engine = runtime.accelerator()
     starts = [(rows, start) for rows in splits for start in range(0, len(rows), PART_ROWS)]
     for rows, start in starts[engine.process_index :: engine.num_processes]:
         part = _part(parts, rows, start)
         if not part.exists():
-            scored = score(rows, start, min(start + PART_ROWS, len(rows)))
+            logits = score(rows, start, min(start + PART_ROWS, len(rows)))
             with whole_file(part) as draft:
-                save_file({"logits": scored}, draft)
-    runtime.leave_writing_to_one()
-    with whole_directory(directory) as draft:
-        for rows in splits:
-            _merge(draft, source, rows, parts)
-        write_json(draft / "card.json", {**asdict(source), "notes": notes})
-    shutil.rmtree(parts)
+                save_file({"logits": logits}, draft)
+    engine.wait_for_everyone()
+    if engine.is_main_process:
+        with whole_directory(directory) as draft:
+            for rows in splits:
+                _join_parts(draft, identity, rows, parts)
+            write_json(draft / "card.json", {**asdict(identity), "notes": notes})
+        shutil.rmtree(parts)
 
 
 def finished_rows(parts: Path, splits: list[Rows]) -> int:
-    """How many rows of ``splits`` an earlier, killed dump has left scored in ``parts``."""
+    """How many rows of ``splits`` an interrupted dump has left in ``parts``."""
     return sum(
         min(PART_ROWS, len(rows) - start)
         for rows in splits
@@ -107,24 +133,24 @@ def shard_files(rows: Rows) -> list[str]:
     return [f"{_stem(rows)}-{i:05d}-of-{count:05d}.safetensors" for i in range(count)]
 
 
-def _merge(directory: Path, source: Source, rows: Rows, parts: Path) -> None:
+def _join_parts(directory: Path, identity: TeacherIdentity, rows: Rows, parts: Path) -> None:
     for shard, name in enumerate(shard_files(rows)):
         first = shard * SHARD_ROWS
         starts = range(first, min(first + SHARD_ROWS, len(rows)), PART_ROWS)
         tensor = torch.cat([load_file(_part(parts, rows, start))["logits"] for start in starts])
-        metadata = _metadata(source, rows, shard, tensor)
+        metadata = _metadata(identity, rows, shard, tensor)
         save_file({"logits": tensor}, directory / name, {METADATA: json.dumps(metadata)})
 
 
-def _metadata(source: Source, rows: Rows, shard: int, tensor: Tensor) -> dict[str, str]:
-    """What a file says of itself; a reader works it out again and compares."""
+def _metadata(identity: TeacherIdentity, rows: Rows, shard: int, tensor: Tensor) -> dict[str, str]:
+    """The metadata of a file. A reader computes it again and compares."""
     return {
         "format": FORMAT,
-        "teacher": source.teacher,
-        "weights": source.weights,
-        "tokenizer": source.tokenizer,
-        "max_length": str(source.max_length),
-        "label_names": json.dumps(source.label_names),
+        "teacher": identity.teacher,
+        "weights": identity.weights,
+        "tokenizer": identity.tokenizer,
+        "max_length": str(identity.max_length),
+        "label_names": json.dumps(identity.label_names),
         "rows": str(len(rows)),
         "fingerprint": rows.fingerprint,
         "shard": f"{shard + 1} of {len(shard_files(rows))}",
@@ -138,76 +164,73 @@ def checksum(tensor: Tensor) -> str:
     return hashlib.sha256(np.ascontiguousarray(tensor.numpy()).data).hexdigest()
 
 
-def read_source(directory: Path) -> tuple[Source, dict[str, Any]]:
-    """What the card of an artifact says: the source and the notes."""
-    path = directory / "card.json"
+def read_identity(artifact: Artifact) -> tuple[TeacherIdentity, dict[str, Any]]:
+    """Identity and notes from the card of an artifact; raises UserError if it is not readable."""
+    path = artifact.directory / "card.json"
     try:
         content = read_json(path)
         notes: dict[str, Any] = content.pop("notes")
         content["label_names"] = tuple(content["label_names"])
-        return Source(**content), notes
+        return TeacherIdentity(**content), notes
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {_remedy(directory)}, or `dvc pull`.") from None
+        raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged: {_remedy(directory)}.") from None
+        raise UserError(f"{path} is damaged: {artifact.remedy}.") from None
 
 
-def check_source(
-    directory: Path, teacher: str, tokenizer: str, max_length: int
-) -> tuple[Source, dict[str, Any]]:
-    """``read_source``, after checking that ``teacher`` read what a student will read."""
-    source, notes = read_source(directory)
-    path = directory / "card.json"
-    _agree(path, "teacher", source.teacher, teacher)
-    _agree(path, "tokenizer", source.tokenizer, tokenizer)
-    _agree(path, "max_length", str(source.max_length), str(max_length))
-    return source, notes
+def check_identity(
+    artifact: Artifact, *, tokenizer: str, max_length: int
+) -> tuple[TeacherIdentity, dict[str, Any]]:
+    """``read_identity``, after checking that the teacher read what a student will read."""
+    identity, notes = read_identity(artifact)
+    path = artifact.directory / "card.json"
+    _agree(artifact, path, "teacher", identity.teacher, artifact.teacher)
+    _agree(artifact, path, "tokenizer", identity.tokenizer, tokenizer)
+    _agree(artifact, path, "max_length", str(identity.max_length), str(max_length))
+    return identity, notes
 
 
-def check_labels(source: Source, rows: Rows) -> None:
-    """Raises UserError unless the teacher's classes are those of ``rows``, in the same order."""
-    if source.label_names != rows.label_names:
+def check_labels(identity: TeacherIdentity, rows: Rows) -> None:
+    """Raises UserError unless the teacher has the classes of ``rows`` in the same order."""
+    if identity.label_names != rows.label_names:
         raise UserError(
-            f"teacher '{source.teacher}' scores the classes {', '.join(source.label_names)}, but "
-            f"{rows.name} has {', '.join(rows.label_names)}, in this order: mend label_names in "
-            "params.yaml and run `dvc repro`."
+            f"teacher '{identity.teacher}' scores the classes {', '.join(identity.label_names)}, "
+            f"but {rows.name} has {', '.join(rows.label_names)}, in this order: correct "
+            "label_names in params.yaml and run `dvc repro`."
         )
 
 
-def read(directory: Path, source: Source, rows: Rows) -> Tensor:
+def read(artifact: Artifact, identity: TeacherIdentity, rows: Rows) -> Tensor:
     """The logits of ``rows``, float32 of shape [rows, classes], in the order of ``rows``.
 
     Raises UserError, naming the field, both values and the stage to run again, unless every file
-    is whole, comes from ``source`` and was made for exactly these rows in this order.
+    is complete, comes from ``identity`` and was made for exactly these rows in this order.
     """
     tensors = []
     for shard, name in enumerate(shard_files(rows)):
-        path = directory / name
+        path = artifact.directory / name
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
                 tensor = file.get_tensor("logits")
         except FileNotFoundError:
-            raise UserError(f"{path} is missing: {_remedy(directory)}, or `dvc pull`.") from None
+            raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.") from None
         except (SafetensorError, ValueError) as error:
-            raise UserError(f"{path} is damaged ({error}): {_remedy(directory)}.") from None
-        _agree(path, "tensor type", str(tensor.dtype), "torch.float32")
-        for field, value in _metadata(source, rows, shard, tensor).items():
-            _agree(path, field, metadata.get(field, "missing"), value)
+            raise UserError(f"{path} is damaged ({error}): {artifact.remedy}.") from None
+        _agree(artifact, path, "tensor type", str(tensor.dtype), "torch.float32")
+        for field, value in _metadata(identity, rows, shard, tensor).items():
+            _agree(artifact, path, field, metadata.get(field, "missing"), value)
         tensors.append(tensor)
     logits = torch.cat(tensors)
-    shape = (len(rows), len(source.label_names))
-    _agree(directory / shard_files(rows)[0], "shape", str(tuple(logits.shape)), str(shape))
+    path = artifact.directory / shard_files(rows)[0]
+    shape = (len(rows), len(identity.label_names))
+    _agree(artifact, path, "shape", str(tuple(logits.shape)), str(shape))
     return logits
 
 
-def _agree(path: Path, field: str, found: str, expected: str) -> None:
-    if found != expected:
+def _agree(artifact: Artifact, path: Path, field: str, actual: str, expected: str) -> None:
+    if actual != expected:
         raise UserError(
-            f"{path} does not fit: its {field} is {found}, but this run needs {expected}; "
-            f"{_remedy(path.parent)}."
+            f"{path} does not fit: its {field} is {actual}, but this run needs {expected}; "
+            f"{artifact.remedy}."
         )
-
-
-def _remedy(directory: Path) -> str:
-    return f"run `dvc repro -f dump_{directory.parent.name}_logits@{directory.name}`"

@@ -1,89 +1,113 @@
-"""Refuse wrong settings before any work starts, whichever stage comes first.
+"""Read ``params.yaml`` and refuse wrong settings before the first stage does any work.
 
-Like the console, this module decides nothing about what is made: it only refuses. So no stage lists
-it as a dependency, although it knows every section.
+Like the console, this module does not affect outputs: it only reads and refuses. So no stage of the
+pipeline depends on it, although it knows every section.
 """
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, model_validator
 from torch.nn import ModuleDict
 
-from pipeline import params
-from pipeline.corpora import general_roles
-from pipeline.corpora import settings as corpus_settings
-from pipeline.distillation import SOFT_LABEL, Stage, Stage2, Student
-from pipeline.errors import UserError
-from pipeline.finetuning import Teacher
-from pipeline.models import GOLDEN
+from pipeline.core import settings
+from pipeline.core.settings import FINITE, Settings, Text, Whole, require, require_name
+from pipeline.corpus.cleaning import TASK_ROLES, general_roles
+from pipeline.corpus.columns import Corpus, Role
+from pipeline.model.pair_model import GOLDEN
 from pipeline.pretrained import Pretrained
+from pipeline.student.settings import SOFT_LABEL, Stage, Stage2, Student
+from pipeline.teacher import Teacher
 
 NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 RESERVED = (GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1", "teachers_mean")
 """Names of heads, of curves and of metrics."""
-SECTIONS = (
-    "alpha",
-    "max_length",
-    "general",
-    "task",
-    "corpora",
-    "pretrained",
-    "teachers",
-    "student",
-    "stage1",
-    "stage2",
-)
 
 
-def checked_params() -> dict[str, Any]:
-    """The content of ``params.yaml``, every section of which is valid; else raises UserError."""
-    content = params.read()
-    if unknown := [name for name in content if name not in SECTIONS]:
-        raise UserError(
-            f"params.yaml: '{unknown[0]}' is not a setting; it takes {', '.join(SECTIONS)}."
-        )
-    params.share(content, "alpha")
-    params.max_length(content)
-    student = params.section(content, "student", Student)
-    corpora, general, task = corpus_settings(content)
-    for name, kind, learned in (("stage1", Stage, general), ("stage2", Stage2, (task,))):
-        stage = params.section(content, name, kind)
-        params.teachers(content, name)
-        if stage.soft_label and (
-            without := [one for one in learned if not corpora[one].soft_label]
+class Params(Settings):
+    """All settings of the pipeline: the content of ``params.yaml``."""
+
+    alpha: Annotated[float, Field(ge=0, le=1), FINITE]
+    """Weight of the soft loss in stage 2; 1 - alpha is the weight of the gold labels."""
+    max_length: Annotated[Whole, Field(ge=8)]
+    """Maximum number of tokens of a pair that teachers and student read."""
+    general: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Corpora whose pools are joined for stage 1; their labels are not read there."""
+    task: Text
+    """The corpus with the gold labels on which the student is fine-tuned and tested."""
+    corpora: dict[str, Corpus]
+    """Corpora by name; ``general`` and ``task`` choose from them."""
+    pretrained: dict[str, Pretrained]
+    """Pretrained weights by name; the ``weights`` of teachers and student name them."""
+    teachers: dict[str, Teacher]
+    """Teachers by name; the ``teachers`` of both stages choose from them."""
+    student: Student
+    """The architecture of the student."""
+    stage1: Stage
+    """Stage 1: the student learns the teachers' logits on the pool, without gold labels."""
+    stage2: Stage2
+    """Stage 2: the student learns gold labels and the teachers' logits on the task."""
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> "Params":
+        self._check_corpora()
+        for where, stage, learned in (
+            ("stage1", self.stage1, self.general),
+            ("stage2", self.stage2, (self.task,)),
         ):
-            raise UserError(
-                f"params.yaml: '{name}.soft_label' is true, but 'corpora.{without[0]}' has none: "
-                "name its column in soft_label, or set this to false."
+            for name in stage.teachers:
+                _one_of(self.teachers, f"{where}.teachers", name)
+            without = [name for name in learned if not self.corpora[name].soft_label]
+            expected = f"false, because corpora.{(without or [''])[0]} has no soft_label"
+            require(not (stage.soft_label and without), f"{where}.soft_label", True, expected)
+        self._check_weights("student", self.student.weights)
+        can_teach = "train" in general_roles(self.corpora, self.general, self.task)
+        for name, teacher in self.teachers.items():
+            # A head has the name of its teacher and is an attribute of a module.
+            allowed = NAME.fullmatch(name) and name not in RESERVED
+            expected = "letters, digits, - and _ after a first letter, and not a reserved word"
+            require_name(
+                bool(allowed) and not hasattr(ModuleDict, name), "teachers", name, expected
             )
-    general_can_teach = "train" in general_roles(corpora, general, task)
-    teachers = params.section(content, "teachers", dict[str, Teacher])
-    params.section(content, "pretrained", dict[str, Pretrained])
-    _check_weights(content, "student", student.weights)
-    for name, teacher in teachers.items():
-        # A head bears the name of its teacher, among the attributes of a module.
-        if not NAME.fullmatch(name) or name in RESERVED or hasattr(ModuleDict, name):
-            raise UserError(
-                f"params.yaml: a teacher cannot be called '{name}': start with a letter, go on "
-                "with letters, digits, '-' and '_', and take a word without a meaning here."
+            self._check_weights(f"teachers.{name}", teacher.weights)
+            expected = (
+                "task, because the general corpora do not all have train and validation with the "
+                "same label_names, or are the task itself"
             )
-        _check_weights(content, f"teachers.{name}", teacher.weights)
-        if teacher.corpus == "general" and not general_can_teach:
-            raise UserError(
-                f"params.yaml: teacher '{name}' learns from the general corpora "
-                f"({', '.join(general)}), but not all of them have train and validation with the "
-                "same label_names, or they are the task itself: mend their splits, or let it "
-                "learn from the task."
-            )
-    return content
+            usable = teacher.corpus == "task" or can_teach
+            require(usable, f"teachers.{name}.corpus", teacher.corpus, expected)
+        return self
+
+    def _check_corpora(self) -> None:
+        _one_of(self.corpora, "task", self.task)
+        for name in self.general:
+            _one_of(self.corpora, "general", name)
+        distinct = len(set(self.general)) == len(self.general)
+        require(distinct, "general", self.general, "a list of different corpora")
+        for role in TASK_ROLES:
+            self._check_role(self.task, role)
+        for name in self.general:
+            self._check_role(name, "pool")
+
+    def _check_role(self, corpus: str, role: Role) -> None:
+        splits = self.corpora[corpus].splits
+        missing = not self.corpora[corpus].serves_as(role)
+        require(not missing, f"corpora.{corpus}.splits", splits, f"given with a split for {role}")
+
+    def _check_weights(self, user: str, weights: str) -> None:
+        choices = [f"pretrained/{name}" for name in self.pretrained]
+        choices += [f"teachers/{name}" for name in self.teachers]
+        choices = [choice for choice in choices if choice != user.replace(".", "/")]
+        _one_of(choices, f"{user}.weights", weights)
 
 
-def _check_weights(content: dict[str, Any], user: str, weights: str) -> None:
-    kind, _, name = weights.partition("/")
-    known = {kind: list(content[kind]) for kind in ("pretrained", "teachers")}
-    if name not in known.get(kind, ()) or user == f"teachers.{name}":
-        choice = [f"{kind}/{one}" for kind, names in known.items() for one in names]
-        raise UserError(
-            f"params.yaml: '{user}.weights' is '{weights}', but must be one of "
-            f"{', '.join(one for one in choice if one != user.replace('.', '/'))}."
-        )
+def _one_of(choices: Iterable[str], setting: str, value: str) -> None:
+    names = list(choices)
+    require(value in names, setting, value, f"one of {', '.join(names)}")
+
+
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """The settings in ``params.yaml``; raises UserError for the first one that is wrong."""
+    return settings.check(Params, settings.read(path))

@@ -1,50 +1,50 @@
 """Pretrained weights, fetched once: what teachers and students start from."""
 
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import AutoConfig
 
-from pipeline import models
-from pipeline.artifacts import whole_directory
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.files import whole_directory
+from pipeline.core.settings import Settings, Text
+from pipeline.model import loading
 
 PACKAGE = "package:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pretrained:
-    """One entry of ``pretrained``."""
+class Pretrained(Settings):
+    """An entry of ``pretrained``: weights and tokenizer that trainings start from."""
 
-    source: str
-    """Hub id, directory, or ``package:NAME`` for weights that an installed package carries.
+    source: Text
+    """A model id on the hub, a directory, or ``package:NAME`` for weights in an installed package.
 
-    DVC does not look into a directory: after a change there, run ``dvc repro -f fetch_pretrained``.
+    DVC does not track the files of a directory: after a change, run
+    ``dvc repro -f fetch_pretrained``.
     """
-    revision: str | None = None
-    """Commit of the hub id."""
+    revision: Text | None = None
+    """Commit of the model on the hub."""
 
 
 def fetch(settings: Pretrained, directory: Path) -> None:
-    """Write the encoder and its tokenizer to ``directory``, as transformers reads them.
+    """Write encoder and tokenizer to ``directory``, as transformers reads them.
 
-    Only safetensors are read and no remote code is run. Raises UserError if they cannot be had.
+    Only safetensors are read and no remote code is run. Raises UserError if they cannot be loaded.
     """
-    source = _find(settings.source)
-    if settings.revision is None and not Path(source).is_dir():
+    name = _find(settings.source)
+    if settings.revision is None and not Path(name).is_dir():
         raise UserError(
-            f"the weights '{settings.source}' are no directory here, and a hub id needs a "
-            "revision, so that they stay the same: set the revision beside the source."
+            f"the weights '{settings.source}' are not a directory here, and a model on the hub "
+            "needs a revision, so that it stays the same: set the revision beside the source."
         )
     try:
-        config = AutoConfig.from_pretrained(source, revision=settings.revision)
-        encoder, tokenizer = models.from_pretrained(source, config, settings.revision)
+        config = AutoConfig.from_pretrained(name, revision=settings.revision)
+        encoder, tokenizer = loading.from_pretrained(name, config, settings.revision)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(
             f"the weights '{settings.source}' could not be loaded ({reason}): name a directory, a "
-            "hub id that this machine can reach, or package:NAME."
+            "model on a hub that this machine can reach, or package:NAME."
         ) from None
     with whole_directory(directory) as draft:
         encoder.save_pretrained(draft)
@@ -52,7 +52,7 @@ def fetch(settings: Pretrained, directory: Path) -> None:
 
 
 def _find(source: str) -> str:
-    """The hub id as it is, or the directory that ``source`` names."""
+    """The directory that ``source`` names, or the model id as it is."""
     if not source.startswith(PACKAGE):
         return source
     package = source.removeprefix(PACKAGE)
@@ -61,6 +61,6 @@ def _find(source: str) -> str:
         for file in sorted(Path(root).rglob("model.safetensors")):
             return str(file.parent)
     raise UserError(
-        f"'{source}': no installed package '{package}' carries a model.safetensors; "
-        "install it or name other weights."
+        f"'{source}': no installed package '{package}' contains a model.safetensors; install it or "
+        "name other weights."
     )

@@ -1,4 +1,4 @@
-"""The teachers' mean as a teacher: one set of logits to learn instead of several."""
+"""The mean of the teachers' logits, as the logits of one more teacher."""
 
 import hashlib
 import shutil
@@ -9,52 +9,83 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline import logits, rows
-from pipeline.errors import UserError
-from pipeline.logits import LOGITS, SPLITS
-from pipeline.resume import ROOT
-from pipeline.rows import Rows
+from pipeline import logits
+from pipeline.core import rows
+from pipeline.core.checkpoints import ROOT, run_identity
+from pipeline.core.errors import UserError
+from pipeline.core.files import file_hash
+from pipeline.core.rows import Rows
+from pipeline.logits import SPLITS, Artifact, dumped
 
 MEAN = "mean"
-"""The teacher whose logits are the average of all teachers' logits."""
+"""The teacher whose logits are the mean of all teachers' logits."""
 MEAN_LOGITS = Path("study/logits")
 
 
-def average(corpus: str, teachers: Sequence[str]) -> int:
-    """Write the mean of the raw logits of ``teachers``, an artifact like theirs; returns its rows.
+def artifact_of(place: str, teacher: str) -> Artifact:
+    """The logits of ``teacher``, which may be ``mean``, at ``place`` (general or task)."""
+    if teacher == MEAN:
+        stage = f"study/dvc.yaml:average_logits@{place}"
+        return Artifact(MEAN_LOGITS / place / MEAN, stage)
+    return dumped(place, teacher)
 
-    Raises UserError if there are none or if they do not read and answer alike.
+
+def content_hash(artifact: Artifact) -> str:
+    """A hash over all files of an artifact. It changes with any logit, so also with the precision.
+
+    Raises UserError if the artifact is missing.
+    """
+    logits.read_identity(artifact)
+    return file_hash(*sorted(artifact.directory.iterdir()))
+
+
+def average(place: str, teachers: Sequence[str]) -> int:
+    """Write the mean of the raw logits of ``teachers`` as an artifact; returns its number of rows.
+
+    Raises UserError if there are no teachers, or if they differ in what they read or in classes.
     """
     if not teachers:
         raise UserError(
-            f"no teacher has logits of the {corpus} corpus, so there is nothing to average: name "
-            "teachers in params.yaml's stages."
+            f"no teacher has logits for {place}, so there is nothing to average: name teachers in "
+            "the stages in params.yaml."
         )
-    found = [logits.read_source(LOGITS / corpus / teacher)[0] for teacher in teachers]
-    first = found[0]
-    for source in found:
-        if replace(source, teacher=first.teacher, weights=first.weights) != first:
+    artifacts = [dumped(place, teacher) for teacher in teachers]
+    identities = [logits.read_identity(artifact)[0] for artifact in artifacts]
+    first = identities[0]
+    for identity in identities:
+        if replace(identity, teacher=first.teacher, weights=first.weights) != first:
             raise UserError(
-                f"teachers '{first.teacher}' and '{source.teacher}' differ in tokenizer, "
-                "max_length or label names, so their logits have no mean."
+                f"teachers '{first.teacher}' and '{identity.teacher}' differ in tokenizer, "
+                "max_length or label_names, so their logits have no mean: name other teachers in "
+                "params.yaml."
             )
-    together = " ".join(source.weights for source in found)
-    source = replace(first, teacher=MEAN, weights=hashlib.sha256(together.encode()).hexdigest())
+    all_weights = " ".join(identity.weights for identity in identities)
+    weights = hashlib.sha256(all_weights.encode()).hexdigest()
 
-    splits = [rows.read(corpus, split) for split in SPLITS[corpus]]
+    splits = [rows.read(place, split) for split in SPLITS[place]]
     means = {
         split.name: torch.stack(
-            [logits.read(LOGITS / corpus / one.teacher, one, split) for one in found]
+            [
+                logits.read(artifact, identity, split)
+                for artifact, identity in zip(artifacts, identities, strict=True)
+            ]
         ).mean(dim=0)
         for split in splits
     }
 
-    def mean(asked: Rows, start: int, stop: int) -> Tensor:
-        return means[asked.name][start:stop].clone()
+    def mean(split: Rows, start: int, stop: int) -> Tensor:
+        return means[split.name][start:stop].clone()
 
-    parts = ROOT / f"average_logits-{corpus}" / source.weights
+    made_of = [content_hash(artifact) for artifact in artifacts]
+    run = run_identity((made_of, [split.fingerprint for split in splits]), code=[__name__])
+    parts = ROOT / f"average_logits-{place}" / run
     logits.write(
-        MEAN_LOGITS / corpus / MEAN, source, splits, {"mean_of": list(teachers)}, mean, parts
+        artifact_of(place, MEAN).directory,
+        replace(first, teacher=MEAN, weights=weights),
+        splits,
+        notes={"mean_of": list(teachers)},
+        score=mean,
+        parts=parts,
     )
     shutil.rmtree(parts.parent)
     return sum(len(split) for split in splits)

@@ -1,7 +1,7 @@
-"""The cells of the study, one student with one seed each, and the files that keep their answers.
+"""The cells of the study, one student with one seed each, and the files with their predictions.
 
-A file says exactly what made it, so that a study goes on where it was stopped, and trains again
-what no longer fits and nothing else.
+Each file stores the identity of its cell. So a stopped study resumes, and only cells whose file has
+another identity are trained again.
 """
 
 import json
@@ -14,44 +14,46 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline import logits
-from pipeline.artifacts import file_hash, whole_file
-from pipeline.distillation import Stage
-from pipeline.logits import LOGITS, Source
-from pipeline.resume import fingerprint
-from pipeline.rows import CORPORA
-from study.averaging import MEAN, MEAN_LOGITS
-from study.systems import Recipe, Study
+from pipeline.core.checkpoints import run_identity
+from pipeline.core.files import file_hash, whole_file
+from pipeline.core.rows import CORPORA
+from pipeline.student import stages
+from pipeline.student.settings import Stage
+from pipeline.training import loop
+from study.averaging import artifact_of, content_hash
+from study.settings import Recipe, Study
 
-ANSWERS = Path("study/answers")
+PREDICTIONS = Path("study/predictions")
 SPLITS = ("validation", "test")
-METADATA = "answers"
+METADATA = "predictions"
+CODE = (*loop.CODE, stages.CODE)
+"""The code that determines what a student is."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One student with one seed, and what its answers depend on."""
+    """One student with one seed, and what its predictions depend on."""
 
     name: str
     seed: int
     recipe: Recipe
     """With the seed set."""
     identity: str
-    """A hash over the recipe, the rows, the logits, the weights and the code."""
+    """A hash over the recipe, the rows, the logits, the weights, the precision and the code."""
     stage1: str | None
-    """The like for its stage 1, which other cells may share."""
+    """The same for its stage 1, which several cells may share."""
 
     @property
-    def answers(self) -> Path:
-        return ANSWERS / f"{self.name}-{self.seed}.safetensors"
+    def file(self) -> Path:
+        return PREDICTIONS / f"{self.name}-{self.seed}.safetensors"
 
     def __str__(self) -> str:
         return f"{self.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one cell says."""
+class StudentPredictions:
+    """The logits of one cell, and the size of its student."""
 
     logits: dict[str, Tensor]
     """Of ``validation`` and ``test``, float32 of shape [rows, heads, classes]."""
@@ -60,62 +62,61 @@ class Answers:
     """The transformers configuration of its encoder."""
 
 
-def cells(study: Study, models_root: Path, code: str) -> list[Cell]:
-    """All cells of the study, in the order of its tables; ``code`` is what trains them."""
+def cells(study: Study, models: Path, code: str) -> list[Cell]:
+    """All cells of the study, in the order of its tables.
+
+    ``code`` is the module that trains a cell; its source is part of the identity of each.
+    """
     pool = file_hash(CORPORA / "general/pool.arrow")
     task = file_hash(*(CORPORA / f"task/{split}.arrow" for split in ("train", *SPLITS)))
-    start = models_root / next(iter(study.recipes.values())).student.weights
-    ground = (file_hash(start / "model.safetensors"), code)
-    found = []
+    weights = file_hash(models / study.start / "model.safetensors")
+    hashes: dict[tuple[str, str], str] = {}
+
+    def logits_of(place: str, stage: Stage | None) -> list[str]:
+        for teacher in stage.teachers if stage else ():
+            if (place, teacher) not in hashes:
+                hashes[place, teacher] = content_hash(artifact_of(place, teacher))
+        return [hashes[place, teacher] for teacher in stage.teachers] if stage else []
+
+    all_cells = []
     for name, seeds in study.seeds().items():
-        recipe = study.recipes[name]
-        general = _sources("general", recipe.stage1) if recipe.stage1 else []
-        taught = _sources("task", recipe.stage2) if recipe.stage2 else []
         for seed in range(1, seeds + 1):
-            own = recipe.seeded(seed)
+            recipe = study.recipes[name].seeded(seed)
             stage1 = None
-            if own.stage1:
-                shared = (own.student, own.stage1, own.max_length, general)
-                stage1 = fingerprint((shared, pool, ground))
-            identity = fingerprint((own, stage1, taught, task, ground))
-            found.append(Cell(name, seed, own, identity, stage1))
-    return found
-
-
-def _sources(place: str, stage: Stage) -> list[Source]:
-    root = logits_root(place, stage.teachers)
-    return [logits.read_source(root / teacher)[0] for teacher in stage.teachers]
-
-
-def logits_root(place: str, teachers: tuple[str, ...]) -> Path:
-    """Where the logits of ``teachers`` lie for the ``general`` or the ``task`` corpus."""
-    return (MEAN_LOGITS if MEAN in teachers else LOGITS) / place
+            if recipe.stage1:
+                made_of = (recipe.student, recipe.stage1, recipe.max_length, pool, weights)
+                logits = logits_of("general", recipe.stage1)
+                stage1 = run_identity((made_of, logits), code=(*CODE, code))
+            logits = logits_of("task", recipe.stage2)
+            identity = run_identity((recipe, stage1, task, weights, logits), code=(*CODE, code))
+            all_cells.append(Cell(name, seed, recipe, identity, stage1))
+    return all_cells
 
 
 def is_done(cell: Cell) -> bool:
-    """Whether the cell has answers, made exactly as it would make them now."""
+    """Whether the cell has predictions that were made exactly as it would make them now."""
     try:
-        with safe_open(cell.answers, framework="pt") as file:
+        with safe_open(cell.file, framework="pt") as file:
             notes = json.loads(file.metadata()[METADATA])
     except (FileNotFoundError, SafetensorError):
         return False
     return bool(notes["identity"] == cell.identity)
 
 
-def write_answers(cell: Cell, answers: Answers) -> None:
+def write_predictions(cell: Cell, predictions: StudentPredictions) -> None:
     notes = {
         "identity": cell.identity,
-        "parameters": answers.parameters,
-        "encoder": answers.encoder,
+        "parameters": predictions.parameters,
+        "encoder": predictions.encoder,
     }
-    with whole_file(cell.answers) as draft:
-        save_file(answers.logits, draft, {METADATA: json.dumps(notes, sort_keys=True)})
+    with whole_file(cell.file) as draft:
+        save_file(predictions.logits, draft, {METADATA: json.dumps(notes, sort_keys=True)})
 
 
-def read_answers(name: str, seeds: int) -> Iterator[Answers]:
-    """The answers of a student with seeds 1 to ``seeds``."""
+def read_predictions(name: str, seeds: int) -> Iterator[StudentPredictions]:
+    """The predictions of a student with seeds 1 to ``seeds``."""
     for seed in range(1, seeds + 1):
-        with safe_open(ANSWERS / f"{name}-{seed}.safetensors", framework="pt") as file:
+        with safe_open(PREDICTIONS / f"{name}-{seed}.safetensors", framework="pt") as file:
             notes = json.loads(file.metadata()[METADATA])
-            given = {split: file.get_tensor(split) for split in SPLITS}
-        yield Answers(given, notes["parameters"], notes["encoder"])
+            logits = {split: file.get_tensor(split) for split in SPLITS}
+        yield StudentPredictions(logits, notes["parameters"], notes["encoder"])

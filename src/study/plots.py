@@ -1,4 +1,4 @@
-"""The study in pictures: one per table, and accuracy against cost."""
+"""Plots of the study: one per table, and accuracy against cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,55 +9,55 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from study.results import Line, Result
+from study.figures import TableResult, TableRow
 
 matplotlib.use("Agg")
 COLOUR, SEED, EDGE = "#2b5c8a", "#9db8d2", "#444444"
 
 
-def draw(result: Result, path: Path) -> None:
-    """A table as a curve where its systems differ by a number, else as a line each."""
+def draw(result: TableResult, path: Path) -> None:
+    """Draw a table: as a curve if its systems differ by a number, else with one line per system."""
     curve = bool(result.table.at)
-    height = 3.6 if curve else 0.9 + 0.28 * len(result.lines)
+    height = 3.6 if curve else 0.9 + 0.28 * len(result.rows)
     figure, axes = plt.subplots(figsize=(7, height), layout="constrained")
     (_curve if curve else _list)(axes, result)
     axes.set_title(result.table.title, loc="left", fontsize=11)
     _save(figure, path)
 
 
-def _list(axes: Axes, result: Result) -> None:
-    for y, line in enumerate(reversed(result.lines)):
-        axes.plot(line.by_seed, [y] * len(line.by_seed), "o", color=SEED, markersize=4)
-        axes.plot([line.accuracy.low, line.accuracy.high], [y, y], color=COLOUR, linewidth=1.2)
-        axes.plot(line.accuracy.value, y, "|", color=COLOUR, markersize=11, markeredgewidth=2)
-    names = [line.label for line in reversed(result.lines)]
+def _list(axes: Axes, result: TableResult) -> None:
+    for y, row in enumerate(reversed(result.rows)):
+        axes.plot(row.by_seed, [y] * len(row.by_seed), "o", color=SEED, markersize=4)
+        axes.plot([row.accuracy.low, row.accuracy.high], [y, y], color=COLOUR, linewidth=1.2)
+        axes.plot(row.accuracy.value, y, "|", color=COLOUR, markersize=11, markeredgewidth=2)
+    names = [row.label for row in reversed(result.rows)]
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("accuracy on the test rows: mean, 95% interval, seeds")
     axes.grid(axis="x", linewidth=0.4)
 
 
-def _curve(axes: Axes, result: Result) -> None:
+def _curve(axes: Axes, result: TableResult) -> None:
     at = result.table.at
-    for x, line in zip(at, result.lines, strict=True):
-        axes.plot([x] * len(line.by_seed), line.by_seed, "o", color=SEED, markersize=4)
-        axes.plot([x, x], [line.accuracy.low, line.accuracy.high], color=COLOUR, linewidth=1.2)
-    axes.plot(at, [line.accuracy.value for line in result.lines], "-", color=COLOUR)
+    for x, row in zip(at, result.rows, strict=True):
+        axes.plot([x] * len(row.by_seed), row.by_seed, "o", color=SEED, markersize=4)
+        axes.plot([x, x], [row.accuracy.low, row.accuracy.high], color=COLOUR, linewidth=1.2)
+    axes.plot(at, [row.accuracy.value for row in result.rows], "-", color=COLOUR)
     axes.set_xlabel(result.table.x)
     axes.set_ylabel("accuracy: mean, 95% interval, seeds", fontsize=8)
     axes.grid(linewidth=0.4)
 
 
-def draw_cost(results: Sequence[Result], path: Path) -> None:
-    """Every system of every table: what it answers right against the time it takes."""
-    lines = {line.name: line for result in reversed(results) for line in result.lines}
+def draw_cost(results: Sequence[TableResult], path: Path) -> None:
+    """Draw accuracy against cost for all systems of all tables."""
+    rows = {row.name: row for result in reversed(results) for row in result.rows}
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    by_cost: dict[float, list[Line]] = {}
-    for line in lines.values():
-        by_cost.setdefault(round(line.speedup, 2), []).append(line)
+    by_cost: dict[float, list[TableRow]] = {}
+    for row in rows.values():
+        by_cost.setdefault(round(row.speedup, 2), []).append(row)
     for speedup, together in by_cost.items():
-        best = max(together, key=lambda line: line.accuracy.value)
-        for line in together:
-            axes.plot(speedup, line.accuracy.value, "o", color=SEED, markersize=5)
+        best = max(together, key=lambda row: row.accuracy.value)
+        for row in together:
+            axes.plot(speedup, row.accuracy.value, "o", color=SEED, markersize=5)
         axes.plot(speedup, best.accuracy.value, "o", color=COLOUR, markersize=5)
         axes.annotate(
             best.name,
@@ -80,6 +80,6 @@ def draw_cost(results: Sequence[Result], path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    # Without its date and version, the same picture is the same file.
+    # Without date and version in it, the same plot is the same file.
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)

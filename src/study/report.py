@@ -1,98 +1,109 @@
-"""What the study found, for people (docs/study) and for machines (metrics/study)."""
+"""The report of the study: a page with plots (docs/study) and figures (metrics/study)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import whole_directory, write_csv, write_json
+from pipeline.core.files import whole_directory, write_csv, write_json
 from study import plots
-from study.comparison import Estimate
-from study.results import Comparison, Line, Result
+from study.figures import Comparison, TableResult, TableRow
+from study.statistics import Estimate
+
+SYSTEM_COLUMNS = (
+    *("table", "system", "accuracy", "low", "high", "seeds", "validation_accuracy", "parameters"),
+    *("speedup", "chosen"),
+)
+COMPARISON_COLUMNS = (
+    *("table", "first", "second", "difference", "low", "high", "p", "corrected_p", "established"),
+)
+SEED_COLUMNS = ("table", "system", "seed", "accuracy")
 
 
-def write(found: Sequence[Result], page: Path, metrics: Path, rows: int) -> None:
-    """Write ``page``, a folder with a README and its pictures, and the figures in ``metrics``."""
+def write(results: Sequence[TableResult], page: Path, metrics: Path, *, rows: int) -> None:
+    """Write ``page``, a directory with a README and plots, and the figures in ``metrics``.
+
+    ``rows`` is the number of test rows.
+    """
     with whole_directory(page) as draft:
-        for result in found:
+        for result in results:
             plots.draw(result, draft / f"{result.name}.png")
-        plots.draw_cost(found, draft / "cost.png")
-        text = markdown(found, rows)
+        plots.draw_cost(results, draft / "cost.png")
+        text = markdown(results, rows)
         (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
-    lines = [(result.name, line) for result in found for line in result.lines]
-    write_csv(metrics / "systems.csv", [{"table": name, **_figures(line)} for name, line in lines])
-    write_csv(
-        metrics / "comparisons.csv",
-        [{"table": one.name, **_test(c)} for one in found for c in one.comparisons],
-    )
-    write_csv(
-        metrics / "seeds.csv",
-        [
-            {"table": name, "system": line.name, "seed": seed, "accuracy": round(value, 4)}
-            for name, line in lines
-            for seed, value in enumerate(line.by_seed, start=1)
-        ],
-    )
+    table_rows = [(result.name, row) for result in results for row in result.rows]
+    systems = [{"table": table, **_system_figures(row)} for table, row in table_rows]
+    comparisons = [
+        {"table": result.name, **_comparison_figures(comparison)}
+        for result in results
+        for comparison in result.comparisons
+    ]
+    seeds = [
+        {"table": table, "system": row.name, "seed": seed, "accuracy": round(accuracy, 4)}
+        for table, row in table_rows
+        for seed, accuracy in enumerate(row.by_seed, start=1)
+    ]
+    write_csv(metrics / "systems.csv", SYSTEM_COLUMNS, systems)
+    write_csv(metrics / "comparisons.csv", COMPARISON_COLUMNS, comparisons)
+    write_csv(metrics / "seeds.csv", SEED_COLUMNS, seeds)
     write_json(
         metrics / "accuracy.json",
         {
-            result.name: {_key(line.name): round(line.accuracy.value, 4) for line in result.lines}
-            for result in found
+            result.name: {_key(row.name): round(row.accuracy.value, 4) for row in result.rows}
+            for result in results
         },
     )
 
 
 def sentence(comparison: Comparison) -> str:
-    """A comparison in words that can be quoted."""
+    """A comparison in words."""
     verdict = "" if comparison.established else ", not established"
-    return (
-        f"{comparison.first} against {comparison.second}: {comparison.difference.points}{verdict}"
-    )
+    return f"{comparison.first} minus {comparison.second}: {comparison.difference.points}{verdict}"
 
 
-def markdown(found: Sequence[Result], rows: int) -> str:
-    """The report, with a picture, a table and the tested differences for each question."""
+def markdown(results: Sequence[TableResult], rows: int) -> str:
+    """The page: for each table a heading, a plot, the figures and the tested differences."""
     parts = [
         "# The study\n",
-        f"Accuracy on {rows:,} test rows, in %, with 95% intervals for other rows and "
-        "other seeds. A difference is established if its p-value, corrected for the number of "
-        "differences in its table (Holm), is below 0.05. `val` is the accuracy on the validation "
-        "rows, `speed` the pairs per second over those of the slowest teacher. What each system "
-        "is stands in `study/params.yaml`; this page is made by `make study`.\n",
+        f"Accuracy on {rows:,} test rows, in %, with 95% intervals that hold for other rows and "
+        "other seeds. A difference is established if its p-value is below 0.05 after Holm's "
+        "correction for the number of differences in its table. `val` is the accuracy on the "
+        "validation rows, `speed` the pairs per second relative to the slowest teacher. The "
+        "systems are defined in `study/params.yaml`. This page is written by `make study`.\n",
         "![accuracy against cost](cost.png)\n",
     ]
-    for result in found:
+    for result in results:
         parts.append(f"## {result.table.title}\n\n![{result.name}]({result.name}.png)\n")
-        parts.append(_table(result.lines))
-        parts.append("".join(f"- {sentence(one)}\n" for one in result.comparisons))
+        parts.append(_table(result.rows))
+        parts.append("".join(f"- {sentence(comparison)}\n" for comparison in result.comparisons))
     return "\n".join(part for part in parts if part)
 
 
-def _table(lines: Sequence[Line]) -> str:
+def _table(rows: Sequence[TableRow]) -> str:
     head = "| | accuracy | interval | seeds | val | size | speed |\n|---|---|---|---|---|---|---|\n"
     return head + "".join(
-        f"| {line.label} "
-        f"| {100 * line.accuracy.value:.1f} "
-        f"| {100 * line.accuracy.low:.1f} to {100 * line.accuracy.high:.1f} "
-        f"| {', '.join(f'{100 * value:.1f}' for value in line.by_seed)} "
-        f"| {100 * line.validation:.1f} "
-        f"| {line.parameters / 1e6:.1f} M | {line.speedup:.1f}x |\n"
-        for line in lines
+        f"| {row.label} "
+        f"| {100 * row.accuracy.value:.1f} "
+        f"| {100 * row.accuracy.low:.1f} to {100 * row.accuracy.high:.1f} "
+        f"| {', '.join(f'{100 * value:.1f}' for value in row.by_seed)} "
+        f"| {100 * row.validation:.1f} "
+        f"| {row.parameters / 1e6:.1f} M | {row.speedup:.1f}x |\n"
+        for row in rows
     )
 
 
-def _figures(line: Line) -> dict[str, Any]:
+def _system_figures(row: TableRow) -> dict[str, Any]:
     return {
-        "system": line.name,
-        **_rounded("accuracy", line.accuracy),
-        "seeds": len(line.by_seed),
-        "validation_accuracy": round(line.validation, 4),
-        "parameters": line.parameters,
-        "speedup": round(line.speedup, 1),
-        "chosen": line.chosen,
+        "system": row.name,
+        **_rounded("accuracy", row.accuracy),
+        "seeds": len(row.by_seed),
+        "validation_accuracy": round(row.validation, 4),
+        "parameters": row.parameters,
+        "speedup": round(row.speedup, 1),
+        "chosen": row.chosen,
     }
 
 
-def _test(comparison: Comparison) -> dict[str, Any]:
+def _comparison_figures(comparison: Comparison) -> dict[str, Any]:
     return {
         "first": comparison.first,
         "second": comparison.second,
@@ -109,5 +120,5 @@ def _rounded(name: str, estimate: Estimate) -> dict[str, float]:
 
 
 def _key(name: str) -> str:
-    """DVC reads a dot in a metric's name as a step down."""
+    """A metric name for DVC, which splits names at dots."""
     return name.replace(".", "_")

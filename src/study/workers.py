@@ -1,9 +1,8 @@
-"""Train every cell of the study, several at a time.
+"""Train all cells of the study, several at a time.
 
-Cells that share stage 1 share its training. A cell that fails costs no other.
+Cells with the same stage 1 share its training. A failed cell does not stop the others.
 """
 
-import inspect
 import os
 import shutil
 import signal
@@ -15,41 +14,41 @@ from threading import Thread
 
 import torch
 
-from pipeline import console, rows
-from pipeline.distillation import Stage
-from pipeline.errors import UserError
-from study import students
-from study.cells import ANSWERS, Cell, cells, is_done
-from study.students import WORK, answer, distill_stage1
-from study.systems import Study
+from pipeline import console
+from pipeline.core import rows
+from pipeline.core.errors import UserError
+from pipeline.student.settings import Stage
+from study import training
+from study.cells import PREDICTIONS, Cell, cells, is_done
+from study.settings import Study
+from study.training import WORK, train_cell, train_stage1
 
 
-def train(study: Study, models_root: Path) -> int:
-    """Train the cells that have no answers yet, and return how many there are in all.
+def train(study: Study, models: Path) -> int:
+    """Train the cells that have no predictions yet; returns the number of all cells.
 
-    Raises UserError at the end if some failed.
-
-    On a CPU each worker has one thread, and there are as many as torch would take threads: small
-    trainings side by side are faster than one after another, and a cell comes out the same however
-    many there are. A GPU has one worker.
+    On a CPU, each worker has one thread, and there are as many workers as PyTorch would use
+    threads: small trainings are faster side by side than one after another, and the result of a
+    cell does not depend on the number of workers. On a GPU there is one worker. Raises UserError at
+    the end if cells have failed.
     """
-    wanted = cells(study, models_root, inspect.getsource(students))
-    ANSWERS.mkdir(parents=True, exist_ok=True)
-    for path in {*ANSWERS.iterdir()} - {cell.answers for cell in wanted}:
+    wanted = cells(study, models, training.__name__)
+    PREDICTIONS.mkdir(parents=True, exist_ok=True)
+    for path in {*PREDICTIONS.iterdir()} - {cell.file for cell in wanted}:
         path.unlink()
     missing = [cell for cell in wanted if not is_done(cell)]
     groups = _groups(missing)
     total = _pairs(wanted)
     workers = 1 if torch.cuda.is_available() else torch.get_num_threads()
     if 0 < len(missing) < len(wanted):
-        console.say(f"study: goes on with {len(missing)} of {len(wanted)} students to train.")
+        console.say(f"study: resumes with {len(missing)} of {len(wanted)} students to train.")
     failed: dict[Cell, str] = {}
     with (
         ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool,
-        console.progress("study", total, "pairs", total - _pairs(missing)) as advance,
+        console.progress("study", total, "pairs", start=total - _pairs(missing)) as advance,
     ):
         waiting: dict[Future[dict[Cell, str]], list[Cell]] = {
-            pool.submit(_train_group, group, models_root): group for group in groups
+            pool.submit(_train_group, group, models): group for group in groups
         }
         try:
             for future in as_completed(waiting):
@@ -62,18 +61,18 @@ def train(study: Study, models_root: Path) -> int:
         cell, reason = next(iter(failed.items()))
         raise UserError(
             f"{len(failed)} of {len(wanted)} students could not be trained, the first of them "
-            f"{cell} ({reason}); the others are kept: mend that and run the study again."
+            f"{cell} ({reason}); the others are kept: fix that and run the study again."
         )
     shutil.rmtree(WORK, ignore_errors=True)
     return len(wanted)
 
 
 def _pairs(group: list[Cell]) -> int:
-    """How many pairs the training of these cells reads."""
-    pool, training = len(rows.read("general", "pool")), len(rows.read("task", "train"))
+    """The number of pairs that the training of these cells reads."""
+    pool_rows, task_rows = len(rows.read("general", "pool")), len(rows.read("task", "train"))
     shared = {cell.stage1: cell.recipe.stage1 for cell in group if cell.recipe.stage1}
-    return sum(_pairs_of(stage, pool) for stage in shared.values()) + sum(
-        _pairs_of(cell.recipe.stage2, training) for cell in group if cell.recipe.stage2
+    return sum(_pairs_of(stage, pool_rows) for stage in shared.values()) + sum(
+        _pairs_of(cell.recipe.stage2, task_rows) for cell in group if cell.recipe.stage2
     )
 
 
@@ -82,7 +81,7 @@ def _pairs_of(stage: Stage, available: int) -> int:
 
 
 def _groups(missing: list[Cell]) -> list[list[Cell]]:
-    """Cells of one stage 1 together, each other one alone."""
+    """Cells with the same stage 1 together, each other cell alone."""
     groups: dict[str, list[Cell]] = {}
     for cell in missing:
         groups.setdefault(cell.stage1 or cell.identity, []).append(cell)
@@ -90,15 +89,15 @@ def _groups(missing: list[Cell]) -> list[list[Cell]]:
 
 
 def _start_worker() -> None:
-    # The person's Ctrl-C is answered by the parent.
+    # The parent handles Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    console.hush()
+    console.silence()
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """Exit when the parent is killed; otherwise the worker would wait for work forever."""
     if parent := parent_process():
         parent.join()
         os._exit(1)
@@ -112,22 +111,22 @@ def _outcome(future: "Future[dict[Cell, str]]", group: list[Cell]) -> dict[Cell,
         return {cell: reason for cell in group if not is_done(cell)}
 
 
-def _train_group(group: list[Cell], models_root: Path) -> dict[Cell, str]:
-    """Train cells that share stage 1, in a worker; returns why some failed."""
+def _train_group(group: list[Cell], models: Path) -> dict[Cell, str]:
+    """Train cells that share stage 1, in a worker; returns the failed ones with the reason."""
     first = group[0]
-    start = models_root / first.recipe.student.weights
+    start = models / first.recipe.student.weights
     if first.stage1:
         stage1 = WORK / first.stage1
         try:
             if not stage1.exists():
-                distill_stage1(first.recipe, start, stage1)
+                train_stage1(first.recipe, start, stage1)
         except Exception as error:
             return dict.fromkeys(group, f"stage 1: {_reason(error)}")
         start = stage1
     failed = {}
     for cell in group:
         try:
-            answer(cell, start)
+            train_cell(cell, start)
         except Exception as error:
             failed[cell] = _reason(error)
     if first.stage1 and not failed:

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline import console
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
 
 def test_a_stage_closes_with_its_sentence_and_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,11 +13,15 @@ def test_a_stage_closes_with_its_sentence_and_time(capsys: pytest.CaptureFixture
     ("error", "said", "status"),
     [
         (UserError("params.yaml: 'x[0]' is wrong."), "error: params.yaml: 'x[0]' is wrong.\n", 1),
-        (OSError("No space left"), "error: No space left; mend that and run it again.\n", 1),
-        (KeyboardInterrupt(), "stopped; run it again to go on from the last checkpoint.\n", 130),
+        (
+            OSError("No space left"),
+            "error: No space left. Fix the cause and run the command again.\n",
+            1,
+        ),
+        (KeyboardInterrupt(), "Stopped. Run the command again.\n", 130),
     ],
 )
-def test_what_the_user_can_mend_ends_in_one_sentence(
+def test_an_error_that_the_user_can_fix_ends_in_one_sentence(
     error: BaseException, said: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stage() -> str:
@@ -27,6 +31,24 @@ def test_what_the_user_can_mend_ends_in_one_sentence(
         console.run(stage)
     assert exit_.value.code == status
     assert capsys.readouterr().err == said
+
+
+def test_only_a_stage_that_resumes_promises_a_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stage() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        console.run(stage, resumes=True)
+    assert "resume from the last checkpoint, if there is one" in capsys.readouterr().err
+
+
+def test_missing_arguments_end_in_a_usage_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["stages/dump_logits.py", "general"])
+    with pytest.raises(SystemExit, match=r"usage: python stages/dump_logits.py PLACE TEACHER"):
+        console.arguments("PLACE", "TEACHER")
+    assert console.arguments("PLACE") == ["general"]
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -1,4 +1,4 @@
-"""A dump says what the teacher says, and never goes on with the parts of another."""
+"""A dump has the logits of its teacher, and never resumes from the parts of another."""
 
 import dataclasses
 import json
@@ -8,11 +8,14 @@ import pytest
 import torch
 from conftest import LABEL_NAMES, rows_of
 
-from pipeline import logits, models
+from pipeline import logits
 from pipeline.dumping import dump
-from pipeline.encoding import encode
-from pipeline.inference import predict
-from pipeline.models import GOLDEN, Card, PairModel
+from pipeline.logits import Artifact
+from pipeline.model import pair_model
+from pipeline.model.encoding import encode
+from pipeline.model.inference import predict
+from pipeline.model.loading import load_encoder
+from pipeline.model.pair_model import GOLDEN, Card, PairModel
 
 SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "task/test")]
 
@@ -21,30 +24,30 @@ SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "task/test")]
 def teacher(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logits, "PART_ROWS", 16)
-    encoder, tokenizer = models.load_encoder(tiny_bert)
+    encoder, tokenizer = load_encoder(tiny_bert)
     torch.manual_seed(3)
-    model = PairModel(encoder, [GOLDEN], 1, 2, 0.0)
-    models.save(tmp_path / "t1", model, tokenizer, Card(LABEL_NAMES, 12, 1, (GOLDEN,)))
+    model = PairModel(encoder, [GOLDEN], head_layers=1, classes=2, dropout=0.0)
+    pair_model.save(tmp_path / "t1", model, tokenizer, card=Card(LABEL_NAMES, 12, 1, (GOLDEN,)))
     return tmp_path / "t1"
 
 
 def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
-    assert dump("t1", teacher, SPLITS, Path("task/t1")) == 70
-    source, notes = logits.read_source(Path("task/t1"))
-    assert source.weights == models.weights_hash(teacher)
-    assert (source.teacher, source.max_length, source.label_names) == ("t1", 12, LABEL_NAMES)
-    model, tokenizer, _ = models.load(teacher)
+    assert dump("t1", teacher, SPLITS, directory=Path("task/t1")) == 70
+    identity, notes = logits.read_identity(Artifact(Path("task/t1"), "stage"))
+    assert identity.weights == pair_model.weights_hash(teacher)
+    assert (identity.teacher, identity.max_length, identity.label_names) == ("t1", 12, LABEL_NAMES)
+    model, tokenizer, _ = pair_model.load(teacher)
     assert notes["parameters"] == sum(p.numel() for p in model.parameters())
     for rows in SPLITS:
         expected = predict(model, encode(tokenizer, rows, 12), [GOLDEN])[:, 0]
-        found = logits.read(Path("task/t1"), source, rows)
+        found = logits.read(Artifact(Path("task/t1"), "stage"), identity, rows)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert not Path(".resume/dump_logits-task-t1").exists()
 
 
 def test_the_same_teacher_writes_the_same_bytes(teacher: Path) -> None:
     for place in ("first", "second"):
-        dump("t1", teacher, SPLITS, Path(place) / "t1")
+        dump("t1", teacher, SPLITS, directory=Path(place) / "t1")
     for file in Path("first/t1").iterdir():
         assert file.read_bytes() == (Path("second/t1") / file.name).read_bytes(), file.name
 
@@ -55,23 +58,23 @@ def test_parts_of_another_dump_are_never_used(
 ) -> None:
     splits = SPLITS
     with monkeypatch.context() as patch:
-        patch.setattr(logits, "_merge", _die)
+        patch.setattr(logits, "_join_parts", _die)
         with pytest.raises(KeyboardInterrupt):
-            dump("t1", teacher, splits, Path("task/t1"))
+            dump("t1", teacher, splits, directory=Path("task/t1"))
     assert list(Path(".resume/dump_logits-task-t1").rglob("*.safetensors"))
     if change == "max_length":
         card = json.loads((teacher / "card.json").read_text())
         (teacher / "card.json").write_text(json.dumps({**card, "max_length": 6}))
     elif change == "weights":
-        model, tokenizer, saved = models.load(teacher)
+        model, tokenizer, saved = pair_model.load(teacher)
         with torch.no_grad():
             next(model.heads.parameters()).add_(1.0)
-        models.save(teacher, model, tokenizer, saved)
+        pair_model.save(teacher, model, tokenizer, card=saved)
     else:
         splits = [dataclasses.replace(rows_of(50, 9), name="general/pool"), SPLITS[1]]
-    dump("t1", teacher, splits, Path("task/t1"))
-    dump("t1", teacher, splits, Path("afresh/t1"))
-    for file in Path("afresh/t1").iterdir():
+    dump("t1", teacher, splits, directory=Path("task/t1"))
+    dump("t1", teacher, splits, directory=Path("again/t1"))
+    for file in Path("again/t1").iterdir():
         assert file.read_bytes() == (Path("task/t1") / file.name).read_bytes(), file.name
 
 

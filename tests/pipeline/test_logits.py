@@ -13,11 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pipeline import logits
-from pipeline.errors import UserError
-from pipeline.logits import Source
-from pipeline.rows import Rows
+from pipeline.core.errors import UserError
+from pipeline.core.rows import Rows
+from pipeline.logits import Artifact, TeacherIdentity
 
-SOURCE = Source("t1", "weights-1", "tokenizer-1", 48, ("irrelevant", "relevant"))
+IDENTITY = TeacherIdentity("t1", "weights-1", "tokenizer-1", 48, ("irrelevant", "relevant"))
 NAME = "task-train.safetensors"
 
 
@@ -35,8 +35,12 @@ def rows() -> Rows:
 @pytest.fixture
 def artifact(tmp_path: Path, rows: Rows) -> Path:
     directory = tmp_path / "task" / "t1"
-    logits.write(directory, SOURCE, [rows], {}, scores, tmp_path / "parts")
+    logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
     return directory
+
+
+def artifact_of(directory: Path) -> Artifact:
+    return Artifact(directory, f"dump_task_logits@{directory.name}")
 
 
 def edit(path: Path, change: Callable[[dict[str, str], torch.Tensor], torch.Tensor | None]) -> None:
@@ -48,16 +52,18 @@ def edit(path: Path, change: Callable[[dict[str, str], torch.Tensor], torch.Tens
     save_file({"logits": tensor}, path, {"artifact": json.dumps(metadata)})
 
 
-def refusal(directory: Path, rows: Rows, source: Source = SOURCE) -> str:
+def refusal(directory: Path, rows: Rows, identity: TeacherIdentity = IDENTITY) -> str:
     with pytest.raises(UserError) as error:
-        logits.read(directory, source, rows)
+        logits.read(artifact_of(directory), identity, rows)
     assert "run `dvc repro -f dump_task_logits@t1`" in str(error.value)
     return str(error.value)
 
 
 def test_what_was_written_is_read_in_row_order(artifact: Path, rows: Rows) -> None:
-    torch.testing.assert_close(logits.read(artifact, SOURCE, rows), scores(rows, 0, 100))
-    assert logits.read_source(artifact)[0] == SOURCE
+    torch.testing.assert_close(
+        logits.read(artifact_of(artifact), IDENTITY, rows), scores(rows, 0, 100)
+    )
+    assert logits.read_identity(artifact_of(artifact))[0] == IDENTITY
 
 
 def test_shards_and_parts_read_as_one(
@@ -66,9 +72,11 @@ def test_shards_and_parts_read_as_one(
     monkeypatch.setattr(logits, "PART_ROWS", 8)
     monkeypatch.setattr(logits, "SHARD_ROWS", 32)
     directory = tmp_path / "t1"
-    logits.write(directory, SOURCE, [rows], {}, scores, tmp_path / "parts")
+    logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
     assert len(list(directory.glob("task-train-*-of-00004.safetensors"))) == 4
-    torch.testing.assert_close(logits.read(directory, SOURCE, rows), scores(rows, 0, 100))
+    torch.testing.assert_close(
+        logits.read(artifact_of(directory), IDENTITY, rows), scores(rows, 0, 100)
+    )
 
 
 def test_shards_in_another_order_are_refused(
@@ -77,7 +85,7 @@ def test_shards_in_another_order_are_refused(
     monkeypatch.setattr(logits, "SHARD_ROWS", 50)
     monkeypatch.setattr(logits, "PART_ROWS", 50)
     directory = tmp_path / "task" / "t1"
-    logits.write(directory, SOURCE, [rows], {}, scores, tmp_path / "parts")
+    logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
     first, second = (directory / name for name in logits.shard_files(rows))
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
@@ -98,17 +106,23 @@ def test_a_killed_dump_goes_on_after_its_last_part(
         return scores(rows, start, stop)
 
     with pytest.raises(KeyboardInterrupt):
-        logits.write(tmp_path / "t1", SOURCE, [rows], {}, dies_at_60, tmp_path / "parts")
+        logits.write(
+            tmp_path / "t1", IDENTITY, [rows], notes={}, score=dies_at_60, parts=tmp_path / "parts"
+        )
     assert not (tmp_path / "t1").exists()
     assert logits.finished_rows(tmp_path / "parts", [rows]) == 60
-    logits.write(tmp_path / "t1", SOURCE, [rows], {}, dies_at_60, tmp_path / "parts")
+    logits.write(
+        tmp_path / "t1", IDENTITY, [rows], notes={}, score=dies_at_60, parts=tmp_path / "parts"
+    )
     assert asked == [0, 30, 60, 60, 90]
-    torch.testing.assert_close(logits.read(tmp_path / "t1", SOURCE, rows), scores(rows, 0, 100))
+    torch.testing.assert_close(
+        logits.read(artifact_of(tmp_path / "t1"), IDENTITY, rows), scores(rows, 0, 100)
+    )
 
 
 def test_another_teachers_file_is_refused(artifact: Path, rows: Rows, tmp_path: Path) -> None:
-    other = dataclasses.replace(SOURCE, teacher="t2", weights="weights-2")
-    logits.write(tmp_path / "t2", other, [rows], {}, scores, tmp_path / "parts")
+    other = dataclasses.replace(IDENTITY, teacher="t2", weights="weights-2")
+    logits.write(tmp_path / "t2", other, [rows], notes={}, score=scores, parts=tmp_path / "parts")
     (tmp_path / "t2" / NAME).replace(artifact / NAME)
     assert "its teacher is t2, but this run needs t1" in refusal(artifact, rows)
 
@@ -116,7 +130,7 @@ def test_another_teachers_file_is_refused(artifact: Path, rows: Rows, tmp_path: 
 def test_a_file_of_the_same_teacher_before_it_was_retrained_is_refused(
     artifact: Path, rows: Rows
 ) -> None:
-    newer = dataclasses.replace(SOURCE, weights="weights-9")
+    newer = dataclasses.replace(IDENTITY, weights="weights-9")
     assert "its weights is weights-1, but this run needs weights-9" in refusal(
         artifact, rows, newer
     )
@@ -149,15 +163,25 @@ def test_swapped_label_names_are_refused(artifact: Path, rows: Rows) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "asked"),
-    [("teacher", "t1", "t2"), ("tokenizer", "tokenizer-1", "other"), ("max_length", "48", "64")],
+    [("tokenizer", "tokenizer-1", "other"), ("max_length", "48", "64")],
 )
 def test_a_student_that_reads_otherwise_than_the_teacher_is_refused(
     artifact: Path, field: str, value: str, asked: str
 ) -> None:
-    expected = {"teacher": "t1", "tokenizer": "tokenizer-1", "max_length": "48", field: asked}
+    expected = {"tokenizer": "tokenizer-1", "max_length": "48", field: asked}
     with pytest.raises(UserError, match=f"its {field} is {value}, but this run needs {asked}"):
-        logits.check_source(
-            artifact, expected["teacher"], expected["tokenizer"], int(expected["max_length"])
+        logits.check_identity(
+            artifact_of(artifact),
+            tokenizer=expected["tokenizer"],
+            max_length=int(expected["max_length"]),
+        )
+
+
+def test_an_artifact_under_the_name_of_another_teacher_is_refused(artifact: Path) -> None:
+    artifact.rename(artifact.with_name("t2"))
+    with pytest.raises(UserError, match="its teacher is t1, but this run needs t2"):
+        logits.check_identity(
+            artifact_of(artifact.with_name("t2")), tokenizer="tokenizer-1", max_length=48
         )
 
 
@@ -180,7 +204,7 @@ def test_a_missing_file_and_a_missing_artifact_say_what_to_run(
     (artifact / NAME).unlink()
     assert "is missing" in refusal(artifact, rows)
     with pytest.raises(UserError, match="missing: run `dvc repro -f dump_task_logits@t7`"):
-        logits.read_source(tmp_path / "task" / "t7")
+        logits.read_identity(artifact_of(tmp_path / "task" / "t7"))
 
 
 def test_a_file_that_never_had_metadata_is_refused(artifact: Path, rows: Rows) -> None:

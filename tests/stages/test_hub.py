@@ -12,20 +12,21 @@ import yaml
 from conftest import tiny_params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "section", "sentence"),
     [
         (
             ["download.py"],
             ("corpora", "qa"),
-            "could not be read (.*); name a hub id that this machine can reach, or a local "
-            "directory with one Parquet, CSV or JSON lines file per split.",
+            "could not be read (.*); name a dataset on a hub that this machine can reach, or a "
+            "local directory with one Parquet, CSV or JSON lines file per split.",
         ),
         (
             ["fetch_pretrained.py", "tiny"],
             ("pretrained", "tiny"),
-            "could not be loaded (.*): name a directory, a hub id that this machine can reach, or "
-            "package:NAME.",
+            "could not be loaded (.*): name a directory, a model on a hub that this machine can "
+            "reach, or package:NAME.",
         ),
     ],
 )
@@ -49,9 +50,9 @@ def test_a_hub_that_cannot_be_reached(
         text=True,
     )
     assert done.returncode == 1
-    said = " ".join((done.stdout + done.stderr).split())
-    assert "someone/something" in said
-    assert "Traceback" not in said
+    output = " ".join((done.stdout + done.stderr).split())
+    assert "someone/something" in output
+    assert "Traceback" not in output
     before, after = sentence.split("(.*)")
-    assert before in said
-    assert after in said
+    assert before in output
+    assert after in output

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of a stage; started again, it ends as an undisturbed run does."""
+"""A stage that is killed and started again ends like an uninterrupted run."""
 
 import hashlib
 import shutil
@@ -13,19 +13,19 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("stage", LONG_STAGES)
-def test_a_killed_stage_goes_on_and_ends_the_same(
-    stage: str, undisturbed: Path, tmp_path: Path
+def test_a_killed_stage_resumes_and_ends_the_same(
+    stage: str, uninterrupted: Path, tmp_path: Path
 ) -> None:
     arguments, out = LONG_STAGES[stage]
     place = tmp_path / "killed"
-    shutil.copytree(undisturbed, place)
+    shutil.copytree(uninterrupted, place)
     shutil.rmtree(place / out)
-    command = [sys.executable, f"stages/{stage}.py", *arguments]
-    kill_at_checkpoint(place, *command)
+    command = [f"stages/{stage}.py", *arguments]
+    kill_at_checkpoint(place, sys.executable, *command)
     assert not (place / out).exists()
-    said = run(place, *command)
-    assert "goes on from" in said
-    assert _hashes(place / out) == _hashes(undisturbed / out)
+    output = run(place, "python", *command)
+    assert "resumes from" in output
+    assert _hashes(place / out) == _hashes(uninterrupted / out)
     assert not list(place.glob(".resume/**/*.safetensors"))
 
 

@@ -1,14 +1,19 @@
 """A stage shared by two processes makes what one makes."""
 
+import os
+import re
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import LONG_STAGES
-from project import kill_at_checkpoint, run
+from project import environment, kill_at_checkpoint, run
 
-from pipeline import runtime
+from pipeline.core import runtime
 
 pytestmark = pytest.mark.slow
 
@@ -21,80 +26,107 @@ def first_epochs(directory: Path, name: str) -> list[float]:
     return [float(value) for line in lines for value in line.split(",")]
 
 
-def copy(undisturbed: Path, tmp_path: Path, out: str) -> Path:
+def copy(uninterrupted: Path, tmp_path: Path, out: str) -> Path:
     place = tmp_path / "shared"
-    shutil.copytree(undisturbed, place)
+    shutil.copytree(uninterrupted, place)
     shutil.rmtree(place / out)
     shutil.rmtree(place / "metrics")
     return place
 
 
 def test_a_launched_script_is_two_processes_that_know_of_each_other(tmp_path: Path) -> None:
-    source = (Path(runtime.__file__).parent.parent).as_posix()
+    source = Path(runtime.__file__).parents[2].as_posix()
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {source!r})\n"
-        "from pipeline import runtime\n"
-        "runtime.launch()\n"
-        "engine = runtime.accelerator()\n"
-        "print(f'process {engine.process_index} of {engine.num_processes}')\n"
-        "runtime.leave_writing_to_one()\n"
-        "print('alone at the end')\n"
+        "from pipeline.core import runtime\n"
+        "def main():\n"
+        "    engine = runtime.accelerator()\n"
+        "    print(f'process {engine.process_index} of {engine.num_processes}', flush=True)\n"
+        "    engine.wait_for_everyone()\n"
+        "    return 'output once'\n"
+        "runtime.run(main)\n"
     )
-    said = run(tmp_path, sys.executable, script.name, TMKD_LAUNCHER=TWO)
-    assert sorted(line for line in said.splitlines() if line.startswith("process")) == [
-        "process 0 of 2",
-        "process 1 of 2",
-    ]
-    assert said.count("alone at the end") == 1
+    output = run(tmp_path, sys.executable, script.name, TMKD_LAUNCHER=TWO)
+    assert sorted(re.findall(r"process \d of 2", output)) == ["process 0 of 2", "process 1 of 2"]
+    assert output.count("output once") == 1
 
 
-def test_logits_of_two_processes_are_those_of_one(undisturbed: Path, tmp_path: Path) -> None:
+def test_logits_of_two_processes_are_those_of_one(uninterrupted: Path, tmp_path: Path) -> None:
     arguments, out = LONG_STAGES["dump_logits"]
-    place = copy(undisturbed, tmp_path, out)
-    said = run(place, sys.executable, "stages/dump_logits.py", *arguments, TMKD_LAUNCHER=TWO)
-    assert said.count("logits of t1 on general: 5,000 rows") == 1
-    for path in (undisturbed / out).iterdir():
+    place = copy(uninterrupted, tmp_path, out)
+    output = run(place, sys.executable, "stages/dump_logits.py", *arguments, TMKD_LAUNCHER=TWO)
+    assert output.count("logits of t1 on general: 5,000 rows") == 1
+    for path in (uninterrupted / out).iterdir():
         assert path.read_bytes() == (place / out / path.name).read_bytes(), path.name
 
 
-@pytest.mark.parametrize(
-    ("stage", "name"),
-    [("finetune_teacher", "t1"), ("distill", "stage1"), ("finetune_student", "stage2")],
-)
-def test_a_training_of_two_processes_is_that_of_one(
-    stage: str, name: str, undisturbed: Path, tmp_path: Path
-) -> None:
-    arguments, out = LONG_STAGES[stage]
-    place = copy(undisturbed, tmp_path, out)
-    run(place, sys.executable, f"stages/{stage}.py", *arguments, TMKD_LAUNCHER=TWO)
-    found, expected = (first_epochs(directory, name) for directory in (place, undisturbed))
+def test_a_training_of_two_processes_is_that_of_one(uninterrupted: Path, tmp_path: Path) -> None:
+    arguments, out = LONG_STAGES["finetune_student"]
+    place = copy(uninterrupted, tmp_path, out)
+    run(place, sys.executable, "stages/finetune_student.py", *arguments, TMKD_LAUNCHER=TWO)
+    found, expected = (first_epochs(directory, "stage2") for directory in (place, uninterrupted))
     assert found == pytest.approx(expected, abs=1e-4)
     assert {path.name for path in (place / out).iterdir()} == {
-        path.name for path in (undisturbed / out).iterdir()
+        path.name for path in (uninterrupted / out).iterdir()
     }
 
 
-def test_one_process_goes_on_where_two_were_killed(undisturbed: Path, tmp_path: Path) -> None:
+def test_one_process_resumes_where_two_were_killed(uninterrupted: Path, tmp_path: Path) -> None:
     arguments, out = LONG_STAGES["finetune_teacher"]
-    place = copy(undisturbed, tmp_path, out)
-    command = [sys.executable, "stages/finetune_teacher.py", *arguments]
-    kill_at_checkpoint(place, *command, TMKD_LAUNCHER=TWO)
+    place = copy(uninterrupted, tmp_path, out)
+    command = ["stages/finetune_teacher.py", *arguments]
+    kill_at_checkpoint(place, sys.executable, *command, TMKD_LAUNCHER=TWO)
     assert not (place / out).exists()
-    assert "goes on from" in run(place, *command)
-    found, expected = (first_epochs(directory, "t1") for directory in (place, undisturbed))
+    assert "resumes from" in run(place, "python", *command)
+    found, expected = (first_epochs(directory, "t1") for directory in (place, uninterrupted))
     assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_what_goes_wrong_in_two_processes_is_said_in_a_sentence(
-    undisturbed: Path, tmp_path: Path
+    uninterrupted: Path, tmp_path: Path
 ) -> None:
-    place = copy(undisturbed, tmp_path, "data/logits/general/t1")
-    said = run(place, sys.executable, "stages/distill.py", TMKD_LAUNCHER=TWO, check=False)
-    assert "error: data/logits/general/t1/card.json is missing: run `dvc repro" in said
+    place = copy(uninterrupted, tmp_path, "data/logits/general/t1")
+    output = run(place, sys.executable, "stages/distill.py", TMKD_LAUNCHER=TWO, check=False)
+    assert "error: data/logits/general/t1/card.json is missing: run `dvc repro" in output
 
 
-def test_a_launcher_that_is_no_command_is_refused_in_a_sentence(undisturbed: Path) -> None:
+def test_a_launcher_that_is_no_command_is_refused_in_a_sentence(uninterrupted: Path) -> None:
     wrong = "no-such-command --nproc-per-node=2"
-    said = run(undisturbed, sys.executable, "stages/distill.py", TMKD_LAUNCHER=wrong, check=False)
-    assert said.startswith(f"error: TMKD_LAUNCHER is '{wrong}'")
+    output = run(uninterrupted, "python", "stages/distill.py", TMKD_LAUNCHER=wrong, check=False)
+    assert output.startswith(f"error: TMKD_LAUNCHER is '{wrong}', which cannot be started")
+
+
+LAUNCHER = """\
+import subprocess, sys
+print("launched", flush=True)
+subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])
+"""
+
+
+def test_an_interrupt_ends_a_launcher_and_its_processes_without_a_traceback(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "launcher.py").write_text(LAUNCHER)
+    process = subprocess.Popen(
+        [sys.executable, "stages/distill.py"],
+        cwd=uninterrupted,
+        env={**environment(), "TMKD_LAUNCHER": f"{sys.executable} {tmp_path / 'launcher.py'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "launched\n"
+    launched = psutil.Process(process.pid).children(recursive=True)
+    # As a terminal does on Ctrl-C.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == (
+        "Stopped. Run the command again to resume from the last checkpoint, if there is one.\n"
+    )
+    assert len(launched) == 2
+    for one in launched:
+        assert not one.is_running() or one.status() == psutil.STATUS_ZOMBIE

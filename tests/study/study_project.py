@@ -4,22 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import LABEL_NAMES, pairs
+from conftest import LABEL_NAMES, pairs, tiny_params
 from transformers import AutoTokenizer
 
-from pipeline import logits, models, rows
-from pipeline.logits import LOGITS, Source
-from pipeline.rows import CORPORA, Rows
+from pipeline import logits
+from pipeline.core import rows, settings
+from pipeline.core.rows import CORPORA, Rows
+from pipeline.logits import SPLITS, TeacherIdentity, dumped
+from pipeline.model.loading import load_encoder, tokenizer_hash
+from pipeline.preflight import Params
 
-TRAINING = {"lr": 3e-3, "epochs": 1, "batch_size": 8, "dropout": 0.0, "teachers": ["t1", "t2"]}
-MAIN: dict[str, Any] = {
-    "alpha": 0.5,
-    "max_length": 16,
-    "teachers": {"t1": {}, "t2": {}},
-    "student": {"weights": "pretrained/tiny", "layers": 1},
-    "stage1": TRAINING,
-    "stage2": TRAINING,
-}
+SETTINGS: dict[str, Any] = tiny_params(Path("corpora"), Path("bert"))
+for _training in (*SETTINGS["teachers"].values(), SETTINGS["stage1"], SETTINGS["stage2"]):
+    _training["epochs"] = 1
+SETTINGS["alpha"] = 0.5
+PARAMS = settings.check(Params, SETTINGS)
 STUDY: dict[str, Any] = {
     "students": {
         "gold": {"alpha": 0.0, "stage2": {"from_stage1": False}},
@@ -52,28 +51,28 @@ STUDY: dict[str, Any] = {
 
 def prepare(bert: Path) -> None:
     """Fill the working directory."""
-    place = Path("models/pretrained")
-    place.mkdir(parents=True)
-    (place / "tiny").symlink_to(bert)
+    pretrained = Path("models/pretrained")
+    pretrained.mkdir(parents=True)
+    (pretrained / "tiny").symlink_to(bert)
     sizes = {"general/pool": 60, "task/train": 32, "task/validation": 16, "task/test": 40}
     for seed, (name, count) in enumerate(sizes.items()):
         rows.write(CORPORA / f"{name}.arrow", [pairs(count, seed)], LABEL_NAMES)
-    tokenizer = models.tokenizer_hash(AutoTokenizer.from_pretrained(bert))
+    tokenizer = tokenizer_hash(AutoTokenizer.from_pretrained(bert))
     for teacher in ("t1", "t2"):
-        source = Source(teacher, f"weights of {teacher}", tokenizer, 16, LABEL_NAMES)
-        loudness = float(teacher[-1])
+        identity = TeacherIdentity(teacher, f"weights of {teacher}", tokenizer, 16, LABEL_NAMES)
+        scale = float(teacher[-1])
 
-        def score(asked: Rows, start: int, stop: int, loudness: float = loudness) -> torch.Tensor:
-            sides = torch.from_numpy(asked.labels[start:stop]).float() * 2 - 1
-            return torch.stack([-sides, sides], dim=1) * loudness
+        def score(split: Rows, start: int, stop: int, scale: float = scale) -> torch.Tensor:
+            sides = torch.from_numpy(split.labels[start:stop]).float() * 2 - 1
+            return torch.stack([-sides, sides], dim=1) * scale
 
-        notes = {
-            "parameters": 1_000_000,
-            "encoder": models.load_encoder(bert)[0].config.to_diff_dict(),
-        }
-        for corpus, splits in {
-            "general": ["pool"],
-            "task": ["train", "validation", "test"],
-        }.items():
-            given = [rows.read(corpus, split) for split in splits]
-            logits.write(LOGITS / corpus / teacher, source, given, notes, score, Path("parts"))
+        encoder = load_encoder(bert)[0].config.to_diff_dict()
+        for place, names in SPLITS.items():
+            logits.write(
+                dumped(place, teacher).directory,
+                identity,
+                [rows.read(place, split) for split in names],
+                notes={"parameters": 1_000_000, "encoder": encoder},
+                score=score,
+                parts=Path("parts"),
+            )

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import torch
 from conftest import LABEL_NAMES, pairs
-from study_project import MAIN, STUDY, prepare
+from study_project import PARAMS, STUDY, prepare
 
-from pipeline import rows
-from pipeline.errors import UserError
-from pipeline.resume import ROOT
-from pipeline.rows import CORPORA
-from study import systems, workers
-from study.cells import ANSWERS, read_answers
+from pipeline.core import rows
+from pipeline.core.checkpoints import ROOT
+from pipeline.core.errors import UserError
+from pipeline.core.rows import CORPORA
+from study import workers
+from study.cells import PREDICTIONS, read_predictions
+from study.settings import Study, read_study
 
 pytestmark = pytest.mark.slow
 
@@ -25,20 +26,20 @@ def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
     prepare(tiny_bert)
 
 
-def study(**students: Any) -> systems.Study:
+def study(**students: Any) -> Study:
     content = copy.deepcopy(STUDY)
     content["students"] |= students
     content["tables"]["methods"]["systems"] += list(students)
-    return systems.read(MAIN, content)
+    return read_study(PARAMS, content)
 
 
-def train(given: systems.Study) -> dict[str, int]:
+def train(given: Study) -> dict[str, int]:
     """Train it; returns when each file of answers was written, in nanoseconds."""
     workers.train(given, Path("models"))
-    return {path.stem: path.stat().st_mtime_ns for path in ANSWERS.iterdir()}
+    return {path.stem: path.stat().st_mtime_ns for path in PREDICTIONS.iterdir()}
 
 
-def test_every_cell_is_trained_once_and_a_new_entry_trains_itself_alone() -> None:
+def test_every_cell_is_trained_once_and_a_new_entry_is_trained_alone() -> None:
     before = train(study())
     assert set(before) == {f"{n}-{s}" for n in ("gold", "kd", "stage1", "tmkd") for s in (1, 2)}
     assert train(study()) == before
@@ -50,10 +51,10 @@ def test_every_cell_is_trained_once_and_a_new_entry_trains_itself_alone() -> Non
 
 def test_a_cell_trained_alone_gives_the_same_answers() -> None:
     train(study())
-    before = [answers.logits["test"] for answers in read_answers("tmkd", 2)]
-    (ANSWERS / "tmkd-2.safetensors").unlink()
+    before = [answers.logits["test"] for answers in read_predictions("tmkd", 2)]
+    (PREDICTIONS / "tmkd-2.safetensors").unlink()
     train(study())
-    after = [answers.logits["test"] for answers in read_answers("tmkd", 2)]
+    after = [answers.logits["test"] for answers in read_predictions("tmkd", 2)]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert not torch.equal(*before)
 
@@ -62,7 +63,7 @@ def test_heads_and_rows_of_the_answers() -> None:
     train(study())
     heads = {"gold": 1, "kd": 2, "stage1": 2, "tmkd": 3}
     for name, count in heads.items():
-        for answers in read_answers(name, 2):
+        for answers in read_predictions(name, 2):
             assert answers.logits["test"].shape == (40, count, 2)
             assert answers.logits["validation"].shape == (16, count, 2)
 
@@ -73,11 +74,11 @@ def test_a_cell_that_fails_costs_no_other_and_is_tried_again() -> None:
         UserError, match=r"2 of 10 students could not be trained.*broken, seed 1 \("
     ):
         train(study(broken=broken))
-    kept = {path.stem: path.stat().st_mtime_ns for path in ANSWERS.iterdir()}
+    kept = {path.stem: path.stat().st_mtime_ns for path in PREDICTIONS.iterdir()}
     assert len(kept) == 8
-    mended = train(study(broken={**broken, "student": {"layers": 2}}))
-    assert len(mended) == 10
-    assert {name: mended[name] for name in kept} == kept
+    fixed = train(study(broken={**broken, "student": {"layers": 2}}))
+    assert len(fixed) == 10
+    assert {name: fixed[name] for name in kept} == kept
 
 
 def test_a_failed_cell_keeps_its_stage_1_for_the_next_run() -> None:

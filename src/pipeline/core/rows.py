@@ -1,0 +1,118 @@
+"""The rows of one corpus split: two texts and a label, in a fixed order with a fingerprint."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import whole_file
+
+UNLABELLED = -1
+CORPORA = Path("data/corpora")
+BATCH_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in corpus order. Labels index ``label_names``; -1 is unlabelled."""
+
+    name: str
+    """Place and split, such as ``task/train``."""
+    table: pa.Table
+    """Columns ``text_a`` and ``text_b`` (text) and ``label`` (int64); where the corpus has them,
+    ``soft_label`` (a list of a probability per class) and ``group`` (text)."""
+    label_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def texts(self, start: int = 0, stop: int | None = None) -> tuple[list[str], list[str]]:
+        part = self.table.slice(start, None if stop is None else stop - start)
+        return part["text_a"].to_pylist(), part["text_b"].to_pylist()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Shape [rows], int64."""
+        return np.array(self.table["label"].to_numpy(), dtype=np.int64)
+
+    @property
+    def soft_labels(self) -> np.ndarray | None:
+        """The probabilities that the corpus brings, float32 of shape [rows, classes], if any."""
+        if "soft_label" not in self.table.column_names:
+            return None
+        flat = self.table["soft_label"].combine_chunks().flatten().to_numpy()
+        return np.array(flat, dtype=np.float32).reshape(len(self), -1)
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The question that each row belongs to, if the corpus names questions."""
+        if "group" not in self.table.column_names:
+            return None
+        groups: list[str] = self.table["group"].to_pylist()
+        return groups
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash over the ordered row ids. It changes with any text and with the order."""
+        batches = self.table.to_batches(max_chunksize=BATCH_ROWS)
+        return fingerprint(row_ids(batch) for batch in batches)
+
+
+def fingerprint(ids: Iterable[np.ndarray]) -> str:
+    """A hash over row ids, given in order and in pieces of any size."""
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in ids:
+        digest.update(piece.tobytes())
+    return digest.hexdigest()
+
+
+def row_ids(batch: pa.Table | pa.RecordBatch) -> np.ndarray:
+    """Per row a 16-byte hash of its two texts; the label does not count. Shape [rows]."""
+    texts = (batch[name].to_pylist() for name in ("text_a", "text_b"))
+    ids = b"".join(_row_id(a, b) for a, b in zip(*texts, strict=True))
+    return np.frombuffer(ids, dtype="S16")
+
+
+def _row_id(text_a: str, text_b: str) -> bytes:
+    first = text_a.encode()
+    return hashlib.blake2b(
+        len(first).to_bytes(8, "little") + first + text_b.encode(), digest_size=16
+    ).digest()
+
+
+def write(path: Path, tables: Iterable[pa.Table], label_names: Sequence[str]) -> None:
+    """Write ``tables`` (one or more, of one schema) and the label names as an Arrow file.
+
+    Unlike Parquet, Arrow is read as a memory map, so that a million rows take no memory.
+    """
+    tables = iter(tables)
+    first = next(tables)
+    schema = first.schema.with_metadata({"label_names": json.dumps(list(label_names))})
+    with whole_file(path) as draft, pa.ipc.new_file(draft, schema) as file:
+        for table in chain([first], tables):
+            file.write_table(table.cast(schema))
+
+
+def read(place: str, split: str, root: Path = CORPORA) -> Rows:
+    """Map ``root/place/split.arrow``; raises UserError if it is missing or of another format.
+
+    ``place`` is ``general`` or ``task``.
+    """
+    path = root / place / f"{split}.arrow"
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        label_names = json.loads(table.schema.metadata[b"label_names"])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro download` or `dvc pull`.") from None
+    except (pa.ArrowInvalid, KeyError, TypeError):
+        raise UserError(
+            f"{path} was not written by this pipeline: run `dvc repro -f download`."
+        ) from None
+    return Rows(f"{place}/{split}", table, tuple(label_names))

@@ -1,0 +1,116 @@
+"""Device, precision, processes and randomness: properties of the machine, not of an experiment."""
+
+import ctypes
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+
+import psutil
+import torch
+from accelerate import Accelerator
+
+from pipeline import console
+from pipeline.core.errors import UserError
+
+CHECKPOINT_SECONDS = 45.0
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def run(stage: Callable[[], str]) -> None:
+    """Run the main function of a stage that resumes, in one process or several.
+
+    If the environment variable ``TMKD_LAUNCHER`` is set, this script runs under it instead: a
+    command that starts processes of torch.distributed, such as ``torchrun --nproc-per-node=2``.
+    """
+    # Removed from the environment, so that the launched processes do not launch more.
+    if launcher := os.environ.pop("TMKD_LAUNCHER", None):
+        console.run(lambda: _launch(launcher), resumes=True)
+    try:
+        console.run(stage, resumes=True)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _launch(launcher: str) -> str:
+    """Run this script under ``launcher`` and exit with its status."""
+    try:
+        # In a session of its own, Ctrl-C reaches only this process.
+        launched = subprocess.Popen([*shlex.split(launcher), *sys.argv], start_new_session=True)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"TMKD_LAUNCHER is {launcher!r}, which cannot be started ({error})."
+        ) from None
+    try:
+        status = launched.wait()
+    except KeyboardInterrupt:
+        # Launchers answer an interrupt with a traceback. Checkpoints are safe from a kill.
+        for process in [*psutil.Process(launched.pid).children(recursive=True), launched]:
+            process.kill()
+        raise
+    sys.exit(status)
+
+
+def accelerator() -> Accelerator:
+    """The Accelerate engine of this process, one of those that were launched together."""
+    _keep_freed_memory()
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision())
+
+
+def is_main_process() -> bool:
+    """Whether this process writes files; of several processes, one does."""
+    return bool(accelerator().is_main_process)
+
+
+def precision() -> str:
+    """``bf16`` on a GPU that computes in bfloat16, else ``no`` for float32.
+
+    The environment variable ``ACCELERATE_MIXED_PRECISION`` overrides it with either value. Raises
+    UserError if the variable has another value.
+    """
+    # Older GPUs only emulate bfloat16, which is slower than float32.
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if bf16 else "no")
+    if chosen not in ("no", "bf16"):
+        raise UserError(
+            f"the environment variable ACCELERATE_MIXED_PRECISION is {chosen!r}, but must be 'no' "
+            "or 'bf16'."
+        )
+    return chosen
+
+
+def fused_attention_is_slow() -> bool:
+    """Whether PyTorch's fused attention is slower than the plain formula.
+
+    On a CPU, its backward pass takes 14 times as long in bfloat16 as in float32.
+    """
+    return precision() == "bf16" and not torch.cuda.is_available()
+
+
+def _keep_freed_memory() -> None:
+    """Let this process keep freed memory for its next step, where malloc is that of glibc.
+
+    Otherwise most of it is returned to the kernel after each step, which then clears new pages.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        # Setting the trim threshold fixes the threshold for mmap, which older versions of glibc
+        # refuse to raise afterwards or at all. One without the other would cost time.
+        if mallopt(M_MMAP_THRESHOLD, 2**31 - 1):
+            mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def seed_step(seed: int, step: int, process: int = 0) -> None:
+    """Make the randomness of a step depend only on the seed, its number and the process.
+
+    A resumed run then draws the same dropout masks as an uninterrupted one, without saved
+    generator states.
+    """
+    # The generator of the CPU reads the lowest 32 bits only, so that processes must differ in them.
+    torch.manual_seed(seed * 1_000_003 + step + process * 2_654_435_761)
+
+
+def checkpoint_seconds() -> float:
+    """Seconds of work between checkpoints; ``TMKD_CHECKPOINT_SECONDS`` overrides the default."""
+    return float(os.environ.get("TMKD_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))

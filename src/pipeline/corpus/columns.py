@@ -1,0 +1,209 @@
+"""What the columns of a corpus mean: checked texts, labels, soft labels and groups."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from pipeline.core.errors import UserError
+from pipeline.core.rows import BATCH_ROWS, UNLABELLED
+from pipeline.core.settings import Settings, Text, Whole, require
+
+Role = Literal["test", "validation", "train", "pool"]
+"""What a split may serve as."""
+
+
+class Corpus(Settings):
+    """An entry of ``corpora``: where its rows come from and what its columns mean.
+
+    A column may lie inside a structure, as in ``passages.passage_text``. It may hold a list of
+    passages per question; each passage then makes a row. A label column of lists gives each of
+    these rows its own label, and the other columns are repeated.
+    """
+
+    source: Text
+    """``docs`` (docstrings of the installed packages), a directory, or a dataset id on the hub.
+
+    DVC does not track the files of a directory: after editing them, run ``dvc repro -f download``.
+    """
+    config: Text | None = None
+    """Configuration of the dataset on the hub, such as ``rte`` of ``nyu-mll/glue``."""
+    revision: Text | None = None
+    """Commit of the dataset on the hub."""
+    splits: dict[Role, Text]
+    """For each role (test, validation, train, pool) the split of the source that serves as it.
+
+    One split may serve as both train and pool.
+    """
+    text_a: Text = "text_a"
+    """Column of the question or premise."""
+    text_b: Text = "text_b"
+    """Column of the passage or hypothesis."""
+    label: Text | None = "label"
+    """Column of the gold label; null if there is none."""
+    soft_label: Text | None = None
+    """Column of another model's scores: a probability per class, or, with two classes, that of the
+    second. Train and validation rows without a gold label take its most likely class instead."""
+    group: Text | None = None
+    """Column that names the question of a row. Scores then rank the rows of each question by the
+    probability of the last class."""
+    label_names: Annotated[tuple[Text, ...], Field(min_length=2)]
+    """Class names. Their order is the order of the classes in all logits."""
+    rows: dict[Role, Annotated[Whole, Field(gt=0)]] = Field(default={})
+    """For each role the maximum number of rows, chosen by a hash of their texts; default all."""
+    validation_rows: Annotated[Whole, Field(ge=0)] = 0
+    """Number of rows to take from train for validation, if the source has no validation split."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Corpus":
+        names = self.label_names
+        require(len(set(names)) == len(names), "label_names", names, "a list of different names")
+        if self.validation_rows:
+            splits = dict(self.splits)
+            require("train" in splits, "splits", splits, "given with train, for validation_rows")
+            require(
+                "validation" not in splits,
+                "validation_rows",
+                self.validation_rows,
+                "0 if splits.validation is given",
+            )
+        return self
+
+    def serves_as(self, role: Role) -> bool:
+        return role in self.splits or (role == "validation" and self.validation_rows > 0)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a source, mapped from disk where it lies there."""
+
+    corpus: Corpus
+    where: str
+    """Corpus and split, as error messages name them."""
+    setting: str
+    """The dotted path of the corpus in ``params.yaml``."""
+    table: pa.Table
+    class_names: list[str] | None
+    """The class names, in order, that the source itself declares."""
+
+    def batches(self) -> Iterator[pa.Table]:
+        """All rows in order, some thousands at a time.
+
+        Columns are text_a and text_b (text, "" if missing), label (int64, -1 if unlabelled), and
+        soft_label (list of float32) and group (text) if the corpus has them. Raises UserError
+        naming corpus, split, column and first invalid row.
+        """
+        # A split without rows still gives one batch, so that its columns are known.
+        for start in range(0, max(1, len(self.table)), BATCH_ROWS):
+            yield self._batch(self.table.slice(start, BATCH_ROWS).combine_chunks(), start)
+
+    def _batch(self, table: pa.Table, start: int) -> pa.Table:
+        corpus = self.corpus
+        rows = np.arange(start, start + len(table))
+        if pa.types.is_list(table[corpus.text_b].type):
+            table, rows = self._one_row_per_passage(table, start)
+        columns = {"text_a": self._texts(table, corpus.text_a)}
+        columns["text_b"] = self._texts(table, corpus.text_b)
+        labels = np.full(len(table), UNLABELLED, dtype=np.int64)
+        if corpus.label is not None:
+            labels = self._labels(table, corpus.label, rows)
+        if corpus.soft_label is not None:
+            soft = self._soft_labels(table, corpus.soft_label, rows)
+            labels = np.where(labels == UNLABELLED, soft.argmax(axis=1), labels)
+            ends = np.arange(len(soft) + 1, dtype=np.int32) * soft.shape[1]
+            columns["soft_label"] = pa.ListArray.from_arrays(ends, soft.ravel())
+        if corpus.group is not None:
+            missing = table[corpus.group].is_null()
+            self._refuse(corpus.group, missing, table[corpus.group], rows, "names no group")
+            columns["group"] = table[corpus.group].cast(pa.string())
+        return pa.table({**columns, "label": labels})
+
+    def _one_row_per_passage(self, table: pa.Table, start: int) -> tuple[pa.Table, np.ndarray]:
+        passages = table[self.corpus.text_b].combine_chunks()
+        parents = pc.list_parent_indices(passages)
+        lengths = pc.fill_null(pc.list_value_length(passages), 0)
+        columns = {}
+        first_rows = start + np.arange(len(table))
+        for name in table.column_names:
+            column = table[name].combine_chunks()
+            if not pa.types.is_list(column.type):
+                columns[name] = column.take(parents)
+                continue
+            differs = pc.not_equal(pc.fill_null(pc.list_value_length(column), 0), lengths)
+            reason = f"is not as long as {self.corpus.text_b}"
+            self._refuse(name, differs, column, first_rows, reason)
+            columns[name] = column.flatten()
+        return pa.table(columns), start + parents.to_numpy()
+
+    def _texts(self, table: pa.Table, column: str) -> pa.ChunkedArray:
+        values = table[column]
+        kind = values.type
+        if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return values.cast(pa.string()).fill_null("")
+        raise UserError(f"{self.where}, column '{column}' holds {kind}, not text.")
+
+    def _labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
+        """Labels as indices of ``label_names``, matched by name if the source names its classes."""
+        names = list(self.corpus.label_names)
+        values, order = table[column], self.class_names
+        if order is not None and sorted(order) != sorted(names):
+            raise UserError(
+                f"{self.where}, column '{column}' declares the classes {', '.join(order)}, but "
+                f"{self.setting}.label_names has {', '.join(names)}: give the same names."
+            )
+        if pa.types.is_floating(values.type):
+            # A column of whole numbers with empty cells arrives as floats.
+            fractional = pc.not_equal(pc.floor(values), values).fill_null(False)
+            self._refuse(column, fractional, values, rows, "is not a whole number")
+            values = values.cast(pa.int64())
+        if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+            values = values.cast(pa.int64())
+        if pa.types.is_integer(values.type):
+            numbers = values.cast(pa.int64()).fill_null(UNLABELLED)
+            invalid = pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, len(names)))
+            self._refuse(column, invalid, values, rows, f"is not in 0 to {len(names) - 1} or -1")
+            indices = np.array([names.index(name) for name in order or names] + [UNLABELLED])
+            return np.asarray(indices[numbers.to_numpy()], dtype=np.int64)
+        if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            raise UserError(
+                f"{self.where}, column '{column}' holds {values.type}, but a label is a class name "
+                "or a whole number."
+            )
+        texts = values.cast(pa.string())
+        labels = pc.index_in(texts, pa.array(names))
+        unknown = pc.and_(labels.is_null(), texts.is_valid())
+        self._refuse(column, unknown, values, rows, f"is not one of {', '.join(names)}")
+        return np.asarray(labels.fill_null(UNLABELLED).to_numpy(), dtype=np.int64)
+
+    def _soft_labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 of shape [rows, classes]."""
+        values, classes = table[column], len(self.corpus.label_names)
+        if pa.types.is_list(values.type):
+            differs = pc.not_equal(pc.fill_null(pc.list_value_length(values), 0), classes)
+            self._refuse(column, differs, values, rows, f"does not have {classes} probabilities")
+            flat = values.combine_chunks().flatten().cast(pa.float32()).fill_null(-1)
+            soft = np.asarray(flat.to_numpy()).reshape(-1, classes)
+        elif classes == 2 and pa.types.is_floating(values.type):
+            second = values.cast(pa.float32()).fill_null(-1).to_numpy()
+            soft = np.stack([1 - second, second], axis=1)
+        else:
+            raise UserError(
+                f"{self.where}, column '{column}' holds {values.type}, but a soft label is a list "
+                f"of {classes} probabilities{', or that of the second' if classes == 2 else ''}."
+            )
+        invalid = ~((soft >= 0) & (soft <= 1)).all(axis=1) | (abs(soft.sum(axis=1) - 1) > 0.01)
+        self._refuse(column, pa.array(invalid), values, rows, "is not a probability per class")
+        return soft
+
+    def _refuse(
+        self, column: str, invalid: Any, values: Any, rows: np.ndarray, reason: str
+    ) -> None:
+        if (first := pc.index(invalid, True).as_py()) >= 0:
+            raise UserError(
+                f"{self.where}, column '{column}', row {rows[first]}: "
+                f"{values[first].as_py()!r} {reason}."
+            )

@@ -1,0 +1,202 @@
+"""The two stages of the student: distillation on the pool, then fine-tuning on the task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import logits
+from pipeline.core import runtime
+from pipeline.core.errors import UserError
+from pipeline.core.rows import Rows
+from pipeline.logits import Artifact
+from pipeline.model import pair_model
+from pipeline.model.encoding import encode
+from pipeline.model.inference import mean_probability
+from pipeline.model.loading import load_encoder
+from pipeline.model.pair_model import GOLDEN, Card, PairModel
+from pipeline.student.losses import soft_loss, student_loss
+from pipeline.student.settings import Stage, Stage2, Student
+from pipeline.student.targets import (
+    HELD_OUT,
+    check_teachers,
+    draw,
+    is_held_out,
+    read_targets,
+    teacher_weights,
+)
+from pipeline.training.loop import Epoch, Examples, train_and_save
+
+CODE = "pipeline.student"
+"""The code, beside that of all trainings, that determines the result of both stages."""
+
+
+@dataclass(frozen=True)
+class SoftHeads:
+    """How the soft heads of stage 2 start, by name."""
+
+    carried_over: tuple[str, ...]
+    """With the weights that they have after stage 1."""
+    new: tuple[str, ...]
+    """With random weights."""
+
+
+def distill(
+    student: Student,
+    settings: Stage,
+    *,
+    max_length: int,
+    pool: Rows,
+    teachers: Sequence[Artifact],
+    start: Path,
+    directory: Path,
+) -> list[Epoch]:
+    """Stage 1 (paper equation 4): train soft heads on ``pool``, which has no gold labels.
+
+    ``teachers`` are the logits of ``settings.teachers``, in that order. The student starts from the
+    weights in ``start`` and is saved to ``directory``. Returns its curve: losses are mean soft
+    losses per row, accuracy is agreement with the mean of the teachers, and one in ``HELD_OUT``
+    rows is held out for validation.
+    """
+    if (count := settings.rows or len(pool)) < HELD_OUT:
+        raise UserError(
+            f"stage 1 needs at least {HELD_OUT} rows, but {pool.name} gives it {count}: use more "
+            "rows, in stage1.rows or in the corpora."
+        )
+    runtime.seed_step(settings.seed, -1)
+    encoder, tokenizer = load_encoder(
+        start, layers=student.layers, dropout=settings.dropout, max_length=max_length
+    )
+    identities = check_teachers(teachers, tokenizer, max_length)
+    label_names = identities[0].label_names if identities else pool.label_names
+    if settings.soft_label:
+        for identity in identities:
+            logits.check_labels(identity, pool)
+    targets = read_targets(teachers, identities, pool, soft_label=settings.soft_label)
+    heads = settings.soft_heads
+    model = PairModel(
+        encoder,
+        heads,
+        head_layers=student.head_layers,
+        classes=len(label_names),
+        dropout=settings.dropout,
+    )
+
+    def examples(mask: np.ndarray) -> Examples:
+        logits = targets[torch.from_numpy(mask)]
+        teachers_choice = mean_probability(logits).argmax(dim=-1)
+        return Examples(encode(tokenizer, pool, max_length, mask=mask), teachers_choice, logits)
+
+    held_out = is_held_out(pool)
+
+    def loss(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
+        return soft_loss(logits, targets, settings.soft_loss, temperature=settings.temperature)
+
+    return train_and_save(
+        model,
+        tokenizer,
+        Card(
+            label_names, max_length, student.head_layers, heads, teacher_weights(identities, heads)
+        ),
+        directory=directory,
+        training=examples(draw(settings.rows, ~held_out, pool.name)),
+        validation=examples(held_out),
+        loss=loss,
+        settings=settings,
+        more_settings=(student, max_length),
+        code=CODE,
+        name="stage 1",
+    )
+
+
+def finetune_student(
+    student: Student,
+    settings: Stage2,
+    *,
+    alpha: float,
+    max_length: int,
+    training: Rows,
+    validation: Rows,
+    teachers: Sequence[Artifact],
+    start: Path,
+    directory: Path,
+) -> tuple[list[Epoch], SoftHeads]:
+    """Stage 2 (paper equation 5): learn gold labels and the teachers' logits together.
+
+    ``teachers`` are the logits of ``settings.teachers``, in that order. The student starts from
+    ``start``: the student of stage 1 or, without ``from_stage1``, pretrained weights. It has a
+    golden head if ``alpha`` is below 1 and soft heads if ``alpha`` is above 0, and is saved to
+    ``directory``. Losses of the curve are mean student losses per row.
+    """
+    golden = (GOLDEN,) if alpha < 1 else ()
+    soft_heads = settings.soft_heads if alpha > 0 else ()
+    teachers = teachers if alpha > 0 else ()
+    heads = (*golden, *soft_heads)
+    if settings.from_stage1:
+        stage1_student, tokenizer, stage1_card = pair_model.load(start, settings.dropout)
+        encoder = stage1_student.encoder
+    else:
+        stage1_student, stage1_card = None, None
+        encoder, tokenizer = load_encoder(
+            start, layers=student.layers, dropout=settings.dropout, max_length=max_length
+        )
+    identities = check_teachers(teachers, tokenizer, max_length)
+    label_names = training.label_names
+    for identity in identities:
+        logits.check_labels(identity, training)
+    runtime.seed_step(settings.seed, -1)
+    model = PairModel(
+        encoder,
+        heads,
+        head_layers=student.head_layers,
+        classes=len(label_names),
+        dropout=settings.dropout,
+    )
+    weights = teacher_weights(identities, soft_heads)
+    carried_over: tuple[str, ...] = ()
+    if stage1_student and stage1_card and stage1_card.label_names == label_names:
+        carried_over = tuple(
+            head for head in soft_heads if stage1_card.teachers.get(head) == weights[head]
+        )
+        for head in carried_over:
+            model.heads[head].load_state_dict(stage1_student.heads[head].state_dict())
+
+    def examples(rows: Rows, count: int | None) -> Examples:
+        soft_label = settings.soft_label and alpha > 0
+        targets = read_targets(teachers, identities, rows, soft_label=soft_label)
+        mask = draw(count, np.ones(len(rows), dtype=bool), rows.name)
+        tokens = encode(tokenizer, rows, max_length, mask=mask)
+        return Examples(
+            tokens, torch.from_numpy(rows.labels[mask]), targets[torch.from_numpy(mask)]
+        )
+
+    def loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        return student_loss(
+            golden=logits[:, 0],
+            labels=labels,
+            soft=logits[:, len(golden) :],
+            teacher=targets,
+            alpha=alpha,
+            kind=settings.soft_loss,
+            temperature=settings.temperature,
+        )
+
+    curve = train_and_save(
+        model,
+        tokenizer,
+        Card(label_names, max_length, student.head_layers, heads, weights),
+        directory=directory,
+        training=examples(training, settings.rows),
+        validation=examples(validation, None),
+        loss=loss,
+        settings=settings,
+        more_settings=(student, alpha, max_length),
+        code=CODE,
+        name="stage 2",
+    )
+    return curve, SoftHeads(
+        carried_over, tuple(head for head in soft_heads if head not in carried_over)
+    )

@@ -1,0 +1,108 @@
+"""What the soft heads learn: the teachers' logits, and the soft labels of the corpus as logits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import logits
+from pipeline.core.errors import UserError
+from pipeline.core.rows import Rows
+from pipeline.logits import Artifact, TeacherIdentity
+from pipeline.model.loading import tokenizer_hash
+from pipeline.student.settings import SOFT_LABEL
+
+LEAST_PROBABILITY = 1e-4
+"""A soft label of 0 counts as this much, because a logit must be finite."""
+HELD_OUT = 20
+"""One in this many rows of the pool is held out to measure stage 1."""
+
+
+def check_teachers(
+    artifacts: Sequence[Artifact], tokenizer: Any, max_length: int
+) -> list[TeacherIdentity]:
+    """The identity of each teacher, checked against what the student reads.
+
+    Raises UserError if one has another tokenizer or ``max_length``, or if their classes differ.
+    """
+    expected = tokenizer_hash(tokenizer)
+    teachers = [
+        logits.check_identity(artifact, tokenizer=expected, max_length=max_length)[0]
+        for artifact in artifacts
+    ]
+    for teacher in teachers[1:]:
+        if teacher.label_names != teachers[0].label_names:
+            raise UserError(
+                f"teachers '{teachers[0].teacher}' and '{teacher.teacher}' have different classes "
+                f"({', '.join(teachers[0].label_names)}; {', '.join(teacher.label_names)}): all "
+                "teachers of a stage need the same label_names."
+            )
+    return teachers
+
+
+def read_targets(
+    artifacts: Sequence[Artifact],
+    teachers: Sequence[TeacherIdentity],
+    rows: Rows,
+    *,
+    soft_label: bool,
+) -> Tensor:
+    """The logits that each soft head learns, float32 of shape [rows, soft heads, classes]."""
+    targets = [
+        logits.read(artifact, teacher, rows)
+        for artifact, teacher in zip(artifacts, teachers, strict=True)
+    ]
+    if soft_label:
+        targets.append(_soft_label_logits(rows))
+    return torch.stack(targets, 1) if targets else torch.empty(len(rows), 0, len(rows.label_names))
+
+
+def _soft_label_logits(rows: Rows) -> Tensor:
+    """Logits, centred per row, whose softmax is the soft label of the corpus."""
+    if (probabilities := rows.soft_labels) is None:
+        raise UserError(
+            f"{rows.name} has no soft labels: set soft_label for each of its corpora, or set "
+            "soft_label to false in the stage in params.yaml."
+        )
+    log = torch.from_numpy(probabilities).clamp(min=LEAST_PROBABILITY).log()
+    return log - log.mean(dim=1, keepdim=True)
+
+
+def teacher_weights(teachers: Sequence[TeacherIdentity], heads: Sequence[str]) -> dict[str, str]:
+    """For each soft head the hash of its teacher's weights, or that it learns the soft labels."""
+    weights = {teacher.teacher: teacher.weights for teacher in teachers}
+    return weights | ({SOFT_LABEL: "corpus"} if SOFT_LABEL in heads else {})
+
+
+def is_held_out(pool: Rows) -> np.ndarray:
+    """Which rows of the pool measure stage 1; bool of shape [rows].
+
+    They are the last twentieth of each record batch. A batch has rows of one corpus only, so that
+    all corpora of the pool are represented.
+    """
+    masks = []
+    for batch in pool.table.to_batches():
+        mask = np.zeros(len(batch), dtype=bool)
+        mask[len(batch) - -(-len(batch) // HELD_OUT) :] = True
+        masks.append(mask)
+    return np.concatenate(masks)
+
+
+def draw(count: int | None, candidates: np.ndarray, name: str) -> np.ndarray:
+    """``count`` of the rows in the mask ``candidates``, the same ones in every run; also a mask.
+
+    None draws all. Raises UserError if there are not enough; ``name`` is that of the rows.
+    """
+    if count is None:
+        return candidates
+    numbers = np.flatnonzero(candidates)
+    if count > len(numbers):
+        raise UserError(
+            f"params.yaml asks a student to learn {count} rows of {name}, which has "
+            f"{len(numbers)} to learn from: set fewer rows, or remove the setting to learn all."
+        )
+    chosen = np.zeros(len(candidates), dtype=bool)
+    chosen[numbers[np.random.default_rng(0).permutation(len(numbers))[:count]]] = True
+    return chosen

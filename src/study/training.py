@@ -1,0 +1,63 @@
+"""Train one cell: its stage 1, which several cells may share, its stage 2, and its predictions."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.core import rows
+from pipeline.core.checkpoints import ROOT
+from pipeline.core.errors import UserError
+from pipeline.model import pair_model
+from pipeline.model.encoding import encode
+from pipeline.model.inference import predict
+from pipeline.student.stages import distill, finetune_student
+from study.averaging import artifact_of
+from study.cells import SPLITS, Cell, StudentPredictions, write_predictions
+from study.settings import Recipe
+
+WORK = ROOT / "study"
+
+
+def train_stage1(recipe: Recipe, start: Path, directory: Path) -> None:
+    """Train stage 1 of ``recipe`` from the weights in ``start`` and save it to ``directory``."""
+    assert recipe.stage1
+    distill(
+        recipe.student,
+        recipe.stage1,
+        max_length=recipe.max_length,
+        pool=rows.read("general", "pool"),
+        teachers=[artifact_of("general", teacher) for teacher in recipe.stage1.teachers],
+        start=start,
+        directory=directory,
+    )
+
+
+def train_cell(cell: Cell, start: Path) -> None:
+    """Train stage 2 from ``start``, if the cell has a stage 2, and write the predictions."""
+    student = start
+    if stage2 := cell.recipe.stage2:
+        student = WORK / cell.identity
+        finetune_student(
+            cell.recipe.student,
+            stage2,
+            alpha=cell.recipe.alpha,
+            max_length=cell.recipe.max_length,
+            training=rows.read("task", "train"),
+            validation=rows.read("task", "validation"),
+            teachers=[artifact_of("task", teacher) for teacher in stage2.teachers],
+            start=start,
+            directory=student,
+        )
+    model, tokenizer, card = pair_model.load(student)
+    logits = {}
+    for split in SPLITS:
+        labelled = rows.read("task", split)
+        if card.label_names != labelled.label_names:
+            raise UserError(
+                f"the student has the classes {', '.join(card.label_names)}, but {labelled.name} "
+                f"has {', '.join(labelled.label_names)}: add stage 2 to it"
+            )
+        logits[split] = predict(model, encode(tokenizer, labelled, card.max_length), card.heads)
+    encoder = model.encoder.config.to_diff_dict()
+    write_predictions(cell, StudentPredictions(logits, pair_model.parameters(model), encoder))
+    if stage2:
+        shutil.rmtree(student)

@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import COLOURS, FILLERS, THINGS, rows_of, save_tiny_bert
+from torch import nn
+from transformers import AutoModel, AutoTokenizer
+
+from pipeline.core.errors import UserError
+from pipeline.model import pair_model
+from pipeline.model.encoding import Batch, collate, encode
+from pipeline.model.loading import load_encoder, tokenizer_hash
+from pipeline.model.pair_model import Card, PairModel
+
+CARD = Card(("irrelevant", "relevant"), 16, 2, ("golden", "t1"), {"t1": "abc"})
+
+
+def batch(bert: Path) -> Batch:
+    return collate(encode(AutoTokenizer.from_pretrained(bert), rows_of(4), 16), np.arange(4))
+
+
+def model_of(bert: Path, head_layers: int = 2) -> PairModel:
+    torch.manual_seed(0)
+    encoder, _ = load_encoder(bert)
+    return PairModel(
+        encoder, ["golden", "t1"], head_layers=head_layers, classes=2, dropout=0.1
+    ).eval()
+
+
+def test_a_saved_model_comes_back_with_its_logits_card_and_hash(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = model_of(tiny_bert)
+    pair_model.save(tmp_path / "m", model, AutoTokenizer.from_pretrained(tiny_bert), card=CARD)
+    again, tokenizer, card = pair_model.load(tmp_path / "m")
+    assert card == CARD
+    inputs = batch(tiny_bert)
+    torch.testing.assert_close(again.eval()(inputs, CARD.heads), model(inputs, CARD.heads))
+    assert tokenizer_hash(tokenizer) == tokenizer_hash(AutoTokenizer.from_pretrained(tiny_bert))
+    before = pair_model.weights_hash(tmp_path / "m")
+    with torch.no_grad():
+        next(again.heads.parameters())[0, 0] += 1
+    pair_model.save(tmp_path / "m2", again, tokenizer, card=CARD)
+    assert pair_model.weights_hash(tmp_path / "m2") != before
+
+
+def test_the_encoder_of_a_saved_model_loads_with_transformers_alone(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = model_of(tiny_bert)
+    pair_model.save(tmp_path / "m", model, AutoTokenizer.from_pretrained(tiny_bert), card=CARD)
+    plain = AutoModel.from_pretrained(tmp_path / "m").eval()
+    inputs = batch(tiny_bert)
+    torch.testing.assert_close(
+        plain(**inputs).last_hidden_state[:, :1], model.encoder(**inputs).last_hidden_state
+    )
+
+
+def test_a_cut_encoder_has_the_lowest_layers(tiny_bert: Path) -> None:
+    full, _ = load_encoder(tiny_bert)
+    cut, _ = load_encoder(tiny_bert, layers=1)
+    assert cut.config.num_hidden_layers == 1
+    inputs = batch(tiny_bert)
+    hidden = full.eval()(**inputs, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(cut.eval()(**inputs).last_hidden_state, hidden[1])
+
+
+@pytest.mark.parametrize("head_layers", [1, 2, 3])
+def test_a_head_has_its_fully_connected_layers_and_reads_the_first_token(
+    tiny_bert: Path, head_layers: int
+) -> None:
+    model = model_of(tiny_bert, head_layers)
+    assert sum(isinstance(m, nn.Linear) for m in model.heads["t1"].children()) == head_layers
+    inputs = batch(tiny_bert)
+    first = model.encoder(**inputs).last_hidden_state[:, 0]
+    expected = torch.stack([model.heads["t1"](first), model.heads["golden"](first)], dim=1)
+    torch.testing.assert_close(model(inputs, ["t1", "golden"]), expected)
+
+
+def test_too_many_layers_too_many_tokens_and_a_missing_model_are_refused(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="has 2 layers, so it cannot give its lowest 3"):
+        load_encoder(tiny_bert, layers=3)
+    with pytest.raises(UserError, match=r"'max_length' is 33, but .* reads at most 32 tokens"):
+        load_encoder(tiny_bert, max_length=33)
+    with pytest.raises(UserError, match="holds no model"):
+        load_encoder(tmp_path)
+    with pytest.raises(UserError, match="holds no model"):
+        pair_model.load(tmp_path)
+
+
+def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    hashes = {tokenizer_hash(AutoTokenizer.from_pretrained(tiny_bert))}
+    save_tiny_bert(tmp_path / "other", [*THINGS, *COLOURS, *FILLERS])
+    hashes.add(tokenizer_hash(AutoTokenizer.from_pretrained(tmp_path / "other")))
+    save_tiny_bert(tmp_path / "cased", [*COLOURS, *THINGS, *FILLERS])
+    path = tmp_path / "cased" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["normalizer"]["lowercase"] = False
+    path.write_text(json.dumps(content))
+    cased = AutoTokenizer.from_pretrained(tmp_path / "cased")
+    assert cased.tokenize("THE") == ["[UNK]"]
+    hashes.add(tokenizer_hash(cased))
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(
+    ("precision", "gpu", "attention"),
+    [("no", False, "sdpa"), ("bf16", False, "eager"), ("bf16", True, "sdpa")],
+)
+def test_the_attention_is_the_fast_one_of_device_and_precision(
+    precision: str, gpu: bool, attention: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
+    assert model_of(tiny_bert).encoder.config._attn_implementation == attention

@@ -1,0 +1,69 @@
+"""The mean of the teachers: its logits, what it is refused for, and parts of an interrupted run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import LABEL_NAMES, pairs
+from study_project import prepare
+
+from pipeline import logits
+from pipeline.core import rows
+from pipeline.core.errors import UserError
+from pipeline.core.rows import CORPORA, Rows
+from pipeline.logits import dumped
+from study.averaging import artifact_of, average, content_hash
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare(tiny_bert)
+
+
+def read_pool(teacher: str) -> torch.Tensor:
+    artifact = artifact_of("general", teacher)
+    return logits.read(artifact, logits.read_identity(artifact)[0], rows.read("general", "pool"))
+
+
+def test_the_mean_is_that_of_the_raw_logits() -> None:
+    assert average("general", ["t1", "t2"]) == 60
+    expected = (read_pool("t1") + read_pool("t2")) / 2
+    torch.testing.assert_close(read_pool("mean"), expected)
+
+
+def test_no_teachers_and_a_missing_mean_say_what_to_do() -> None:
+    with pytest.raises(UserError, match="no teacher has logits for general"):
+        average("general", [])
+    remedy = "run `dvc repro -f study/dvc.yaml:average_logits@general`"
+    with pytest.raises(UserError, match=f"mean/card.json is missing: {remedy}"):
+        content_hash(artifact_of("general", "mean"))
+
+
+@pytest.mark.parametrize("rows_change", [True, False], ids=["rows and logits", "only logits"])
+def test_parts_of_an_interrupted_run_over_other_logits_are_never_used(
+    rows_change: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teachers' weights stay; the pool or the precision of the dump changes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(logits, "_join_parts", _die)
+        with pytest.raises(KeyboardInterrupt):
+            average("general", ["t1", "t2"])
+    if rows_change:
+        rows.write(CORPORA / "general/pool.arrow", [pairs(60, 9)], LABEL_NAMES)
+    split = rows.read("general", "pool")
+    for teacher in ("t1", "t2"):
+        artifact = dumped("general", teacher)
+        identity, notes = logits.read_identity(artifact)
+        parts = Path("parts")
+        logits.write(artifact.directory, identity, [split], notes=notes, score=_ones, parts=parts)
+    average("general", ["t1", "t2"])
+    assert torch.equal(read_pool("mean"), torch.ones(60, 2))
+
+
+def _ones(split: Rows, start: int, stop: int) -> torch.Tensor:
+    return torch.ones(stop - start, 2)
+
+
+def _die(*arguments: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,127 @@
+"""Figures from answers made up so that they can be counted by hand."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from study_project import PARAMS, STUDY, prepare
+from torch import Tensor
+
+from pipeline.core import rows
+from pipeline.model.loading import load_encoder
+from study import report
+from study.cells import Cell, StudentPredictions, write_predictions
+from study.figures import TableResult, compute_tables
+from study.settings import read_study
+
+STUDENTS = {"gold": (10, 4), "kd": (6, 6), "stage1": (20, 20), "tmkd": (2, 0)}
+"""How many of 40 test rows each gets wrong, with seed 1 and 2."""
+VALIDATION = {"gold": 6, "kd": 0, "stage1": 8, "tmkd": 2}
+"""And of 16 validation rows, with either seed: another order."""
+
+
+@pytest.fixture
+def found(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> list[TableResult]:
+    monkeypatch.chdir(tmp_path)
+    prepare(tiny_bert)
+    study = read_study(PARAMS, STUDY)
+    encoder = load_encoder(tiny_bert)[0].config.to_diff_dict()
+    for name, wrong in STUDENTS.items():
+        loudness = 40 if name == "kd" else 1
+        layers = 12 if name == "kd" else 1
+        for seed, count in enumerate(wrong, start=1):
+            said = {
+                "validation": answer("validation", VALIDATION[name], loudness),
+                "test": answer("test", count, loudness),
+            }
+            cell = Cell(name, seed, study.recipes[name], "identity", None)
+            cell.file.parent.mkdir(parents=True, exist_ok=True)
+            shape = {**encoder, "num_hidden_layers": layers}
+            write_predictions(cell, StudentPredictions(said, 1_000, shape))
+    return compute_tables(study, Path("models"))
+
+
+def answer(split: str, wrong: int, loudness: float) -> Tensor:
+    """Logits of one head, the first ``wrong`` of which contradict the label."""
+    labels = torch.from_numpy(rows.read("task", split).labels)
+    labels[:wrong] = 1 - labels[:wrong]
+    return torch.nn.functional.one_hot(labels, 2).float()[:, None] * loudness
+
+
+def test_accuracy_by_seed_and_over_all(found: list[TableResult]) -> None:
+    lines = {line.name: line for line in found[0].rows}
+    assert lines["gold"].by_seed == (0.75, 0.9)
+    assert lines["gold"].accuracy.value == pytest.approx(0.825)
+    assert lines["t1"].by_seed == (1.0,)
+    assert lines["tmkd"].by_seed == (0.95, 1.0)
+    assert lines["gold"].validation == 10 / 16
+
+
+def test_a_table_of_fewer_seeds_has_the_first_ones(found: list[TableResult]) -> None:
+    assert [line.by_seed for line in found[1].rows] == [(0.75,), (0.95,)]
+
+
+def test_combinations_answer_seed_by_seed_and_the_best_is_chosen_on_validation_rows(
+    found: list[TableResult],
+) -> None:
+    lines = {line.name: line for line in found[0].rows}
+    # Of 40 rows two of the three get 10 and 6 wrong; the sure one alone would decide a mean.
+    assert lines["mom"].by_seed == (30 / 40, 34 / 40)
+    assert lines["mom"].parameters == 3_000
+    assert lines["best"].chosen == "kd"
+    assert lines["best"].by_seed == lines["kd"].by_seed
+
+
+def test_costs_add_up_where_several_answer(found: list[TableResult]) -> None:
+    lines = {line.name: line for line in found[0].rows}
+    assert lines["t1"].speedup == 1.0
+    assert lines["ensemble"].parameters == 2_000_000
+    assert lines["ensemble"].speedup == pytest.approx(0.5)
+    assert lines["kd"].speedup < lines["gold"].speedup
+
+
+def test_differences_are_paired_and_corrected(found: list[TableResult]) -> None:
+    against_gold, against_kd = found[0].comparisons
+    assert against_gold.difference.value == pytest.approx((8 + 4) / 80)
+    assert against_kd.difference.value == pytest.approx((4 + 6) / 80)
+    for comparison in (against_gold, against_kd):
+        assert comparison.corrected_p >= comparison.difference.p
+        assert comparison.established == (comparison.corrected_p < 0.05)
+
+
+def test_a_difference_that_may_be_chance_is_not_called_established(
+    found: list[TableResult],
+) -> None:
+    comparison = found[0].comparisons[0]
+    doubtful, sure = (replace(comparison, corrected_p=p) for p in (0.06, 0.04))
+    assert report.sentence(doubtful).endswith("], not established")
+    assert report.sentence(sure).endswith("]")
+
+
+def test_the_report_says_it_in_numbers_pictures_and_words(found: list[TableResult]) -> None:
+    for _ in range(2):
+        report.write(found, Path("docs/study"), Path("metrics"), rows=40)
+    text = Path("docs/study/README.md").read_text()
+    assert "| gold | 82.5 |" in text
+    assert "| 75.0, 90.0 |" in text
+    assert "- tmkd minus gold: +15.0 points [" in text
+    for name in ("methods", "alpha", "cost"):
+        assert f"({name}.png)" in text
+        assert Path(f"docs/study/{name}.png").stat().st_size > 5_000
+    with Path("metrics/seeds.csv").open() as file:
+        seeds = {(r["table"], r["system"], r["seed"]): r["accuracy"] for r in csv.DictReader(file)}
+    assert seeds["methods", "gold", "2"] == "0.9"
+    assert json.loads(Path("metrics/accuracy.json").read_text())["methods"]["tmkd"] == 0.975
+
+
+def test_a_study_that_compares_nothing_has_a_report_without_differences(
+    found: list[TableResult],
+) -> None:
+    alone = [replace(result, comparisons=()) for result in found]
+    report.write(alone, Path("docs/study"), Path("metrics"), rows=40)
+    header = Path("metrics/comparisons.csv").read_text()
+    assert header.startswith("table,first,second,difference,")
+    assert header.count("\n") == 1
