@@ -11,7 +11,7 @@ from pipeline.core.settings import Settings
 from pipeline.corpus.columns import Corpus
 from pipeline.preflight import Params
 from pipeline.pretrained import Pretrained
-from pipeline.student.settings import Stage, Stage2, Student
+from pipeline.student.settings import Stage, Stage1, Stage2, Student
 from pipeline.teacher import Teacher
 from pipeline.training.settings import Training
 from study.settings import Changes, Combination, StudyParams, Table
@@ -44,7 +44,7 @@ PAGES: tuple[tuple[str, type[Settings], type[Settings] | None], ...] = (
 def contents() -> dict[Path, str]:
     """The generated files and what they contain."""
     study = StudyParams.model_json_schema()
-    for name, section in (("student", Student), ("stage1", Stage), ("stage2", Stage2)):
+    for name, section in (("student", Student), ("stage1", Stage1), ("stage2", Stage2)):
         # A student may change any setting of these sections, and needs none of them.
         partial = {k: v for k, v in section.model_json_schema().items() if k != "required"}
         study["$defs"]["Changes"]["properties"][name] |= {"default": {}, **_nullable(name, partial)}
@@ -105,8 +105,12 @@ def _type(field: dict[str, Any]) -> str:
         "maximum": "at most",
         "exclusiveMaximum": "below",
     }
-    ranges = [f"{text} {field[key]:g}" for key, text in limits.items() if key in field]
+    ranges = [f"{text} {_limit(field[key])}" for key, text in limits.items() if key in field]
     return f"{word} {' and '.join(ranges)}".strip()
+
+
+def _limit(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _value(default: Any) -> str:

@@ -17,7 +17,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from pipeline.core.errors import UserError
 
@@ -37,15 +36,20 @@ def silence() -> None:
     _console.quiet = True
 
 
-def show(table: Table) -> None:
-    _console.print(table)
-
-
 def arguments(*names: str) -> list[str]:
-    """The arguments of a stage script; exits with a usage message if one is missing."""
-    if len(sys.argv) != len(names) + 1:
-        sys.exit(f"usage: python stages/{os.path.basename(sys.argv[0])} {' '.join(names)}".rstrip())
-    return sys.argv[1:]
+    """The arguments of a stage script; exits with a usage message if they do not fit.
+
+    A name such as ``general|task`` lists the values that an argument may have.
+    """
+    values = sys.argv[1:]
+    fit = len(values) == len(names) and all(
+        "|" not in name or value in name.split("|")
+        for name, value in zip(names, values, strict=True)
+    )
+    if not fit:
+        script = f"stages/{os.path.basename(sys.argv[0])}"
+        sys.exit(f"usage: python {' '.join([script, *names])}")
+    return values
 
 
 def run(stage: Callable[[], str], *, resumes: bool = False) -> None:

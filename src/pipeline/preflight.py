@@ -18,7 +18,8 @@ from pipeline.corpus.cleaning import TASK_ROLES, general_roles
 from pipeline.corpus.columns import Corpus, Role
 from pipeline.model.pair_model import GOLDEN
 from pipeline.pretrained import Pretrained
-from pipeline.student.settings import SOFT_LABEL, Stage, Stage2, Student
+from pipeline.student.settings import Stage1, Stage2, Student
+from pipeline.student.targets import SOFT_LABEL
 from pipeline.teacher import Teacher
 
 NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
@@ -45,7 +46,7 @@ class Params(Settings):
     """Teachers by name; the ``teachers`` of both stages choose from them."""
     student: Student
     """The architecture of the student."""
-    stage1: Stage
+    stage1: Stage1
     """Stage 1: the student learns the teachers' logits on the pool, without gold labels."""
     stage2: Stage2
     """Stage 2: the student learns gold labels and the teachers' logits on the task."""
@@ -105,7 +106,12 @@ class Params(Settings):
 
 def _one_of(choices: Iterable[str], setting: str, value: str) -> None:
     names = list(choices)
-    require(value in names, setting, value, f"one of {', '.join(names)}")
+    require(
+        value in names,
+        setting,
+        value,
+        f"one of {', '.join(names) or 'none, because none is defined'}",
+    )
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:

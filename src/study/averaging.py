@@ -77,7 +77,9 @@ def average(place: str, teachers: Sequence[str]) -> int:
         return means[split.name][start:stop].clone()
 
     made_of = [content_hash(artifact) for artifact in artifacts]
-    run = run_identity((made_of, [split.fingerprint for split in splits]), code=[__name__])
+    run = run_identity(
+        (made_of, [split.fingerprint for split in splits]), code=("pipeline.logits", __name__)
+    )
     parts = ROOT / f"average_logits-{place}" / run
     logits.write(
         artifact_of(place, MEAN).directory,

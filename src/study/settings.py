@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.settings import FINITE, Number, Settings, Text, Whole, require
 from pipeline.preflight import Params
-from pipeline.student.settings import Stage, Stage2, Student
+from pipeline.student.settings import Stage1, Stage2, Student
 from study.averaging import MEAN
 
 FILE = Path("study/params.yaml")
@@ -29,7 +29,7 @@ class Changes(Settings):
     """Settings of ``stage1`` to change."""
     stage2: dict[str, Any] | None = Field(default={})
     """Settings of ``stage2`` to change; null for a student that stage 1 alone has trained."""
-    alpha: Annotated[float, Field(ge=0, le=1), FINITE] | None = None
+    alpha: Annotated[float, Field(ge=0, le=1), FINITE] = Field(default=cast(float, None))
     """``alpha`` of this student."""
 
 
@@ -45,8 +45,9 @@ class Combination(Settings):
 
     @model_validator(mode="after")
     def _has_one_rule(self) -> "Combination":
-        rules = sorted(rule for rule in self.model_fields_set if getattr(self, rule))
-        require(len(rules) == 1, "", rules, "one of vote, mean, best with its members")
+        rules = sorted(self.model_fields_set)
+        complete = len(rules) == 1 and bool(self.members)
+        require(complete, "", rules, "one of vote, mean, best with its members")
         return self
 
     @property
@@ -67,7 +68,7 @@ class Table(Settings):
     """Number of seeds; students are trained with the seeds 1 to this number."""
     systems: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Names of students, combinations and teachers."""
-    compare: tuple[tuple[Text, Text], ...] = ()
+    compare: tuple[tuple[Text, ...], ...] = ()
     """Pairs of these systems whose difference is tested, with correction for their number."""
     x: str = ""
     """What differs between the systems, if it is a number; the table is then drawn as a curve."""
@@ -79,7 +80,7 @@ class Table(Settings):
         aligned = len(self.at) == (len(self.systems) if self.x else 0)
         require(aligned, "at", self.at, "a list with a number for each system, if x is given")
         for pair in self.compare:
-            known = set(pair) <= set(self.systems)
+            known = len(pair) == 2 and set(pair) <= set(self.systems)
             require(known, "compare", pair, "a list of pairs of systems of this table")
         return self
 
@@ -101,7 +102,7 @@ class Recipe:
     """How one student is made. Both stages have the seed of the cell."""
 
     student: Student
-    stage1: Stage | None
+    stage1: Stage1 | None
     """None if stage 2 starts from pretrained weights."""
     stage2: Stage2 | None
     """None for a student that stage 1 alone has trained."""
@@ -181,14 +182,14 @@ def _recipe(params: Params, name: str, changes: Changes) -> Recipe:
     stage2 = None
     if changes.stage2 is not None:
         stage2 = _changed(params.stage2, changes.stage2, f"{where}.stage2")
-    stage1: Stage | None = _changed(params.stage1, changes.stage1, f"{where}.stage1")
+    stage1: Stage1 | None = _changed(params.stage1, changes.stage1, f"{where}.stage1")
     if stage2 and not stage2.from_stage1:
         stage1 = None
     for part, stage in (("stage1", stage1), ("stage2", stage2)):
         if stage and stage.teachers != (MEAN,):
             known = getattr(params, part).teachers
             _known(stage.teachers, known, f"{where}.{part}.teachers")
-    alpha = params.alpha if changes.alpha is None else changes.alpha
+    alpha = changes.alpha if "alpha" in changes.model_fields_set else params.alpha
     return Recipe(student, stage1, stage2, alpha, params.max_length)
 
 

@@ -18,6 +18,7 @@ from pipeline import console
 from pipeline.core import rows
 from pipeline.core.errors import UserError
 from pipeline.student.settings import Stage
+from pipeline.student.targets import is_held_out
 from study import training
 from study.cells import PREDICTIONS, Cell, cells, is_done
 from study.settings import Study
@@ -69,7 +70,8 @@ def train(study: Study, models: Path) -> int:
 
 def _pairs(group: list[Cell]) -> int:
     """The number of pairs that the training of these cells reads."""
-    pool_rows, task_rows = len(rows.read("general", "pool")), len(rows.read("task", "train"))
+    pool_rows = int((~is_held_out(rows.read("general", "pool"))).sum())
+    task_rows = len(rows.read("task", "train"))
     shared = {cell.stage1: cell.recipe.stage1 for cell in group if cell.recipe.stage1}
     return sum(_pairs_of(stage, pool_rows) for stage in shared.values()) + sum(
         _pairs_of(cell.recipe.stage2, task_rows) for cell in group if cell.recipe.stage2

@@ -49,6 +49,10 @@ def test_missing_arguments_end_in_a_usage_message(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit, match=r"usage: python stages/dump_logits.py PLACE TEACHER"):
         console.arguments("PLACE", "TEACHER")
     assert console.arguments("PLACE") == ["general"]
+    monkeypatch.setattr("sys.argv", ["stages/average_logits.py", "foo"])
+    with pytest.raises(SystemExit, match=r"usage: python stages/average_logits\.py general"):
+        console.arguments("general|task")
+    assert console.arguments("foo|task") == ["foo"]
 
 
 def test_a_bug_keeps_its_traceback() -> None:

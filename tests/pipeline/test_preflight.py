@@ -41,7 +41,7 @@ def test_the_default_params_are_valid() -> None:
         ("stage1.teachers", ["t9"], "'stage1.teachers' is 't9', but must be one of t1, t2"),
         ("stage1.soft_label", True, "must be false, because corpora.web has no soft_label"),
         ("stage2.soft_label", True, "must be false, because corpora.qa has no soft_label"),
-        ("stage2.teachers", [], "'stage2.teachers' is [], but must be at least one"),
+        ("stage2.teachers", [], "'stage2.teachers' is [], but must be a list of at least one."),
         ("stage2.lr", "fast", "'stage2.lr' is 'fast', but must be a number"),
         ("student.head_layers", 4, "'student.head_layers' is 4, but must be at most 3"),
         ("corpora.qa.source", None, "'corpora.qa.source' is null, but must be a string"),

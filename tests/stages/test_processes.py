@@ -61,11 +61,14 @@ def test_logits_of_two_processes_are_those_of_one(uninterrupted: Path, tmp_path:
         assert path.read_bytes() == (place / out / path.name).read_bytes(), path.name
 
 
-def test_a_training_of_two_processes_is_that_of_one(uninterrupted: Path, tmp_path: Path) -> None:
-    arguments, out = LONG_STAGES["finetune_student"]
+@pytest.mark.parametrize(("stage", "name"), [("distill", "stage1"), ("finetune_student", "stage2")])
+def test_a_training_of_two_processes_is_that_of_one(
+    stage: str, name: str, uninterrupted: Path, tmp_path: Path
+) -> None:
+    arguments, out = LONG_STAGES[stage]
     place = copy(uninterrupted, tmp_path, out)
-    run(place, sys.executable, "stages/finetune_student.py", *arguments, TMKD_LAUNCHER=TWO)
-    found, expected = (first_epochs(directory, "stage2") for directory in (place, uninterrupted))
+    run(place, sys.executable, f"stages/{stage}.py", *arguments, TMKD_LAUNCHER=TWO)
+    found, expected = (first_epochs(directory, name) for directory in (place, uninterrupted))
     assert found == pytest.approx(expected, abs=1e-4)
     assert {path.name for path in (place / out).iterdir()} == {
         path.name for path in (uninterrupted / out).iterdir()
@@ -83,12 +86,19 @@ def test_one_process_resumes_where_two_were_killed(uninterrupted: Path, tmp_path
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_what_goes_wrong_in_two_processes_is_said_in_a_sentence(
+def test_an_error_in_two_processes_ends_in_a_sentence_and_a_status(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
     place = copy(uninterrupted, tmp_path, "data/logits/general/t1")
-    output = run(place, sys.executable, "stages/distill.py", TMKD_LAUNCHER=TWO, check=False)
-    assert "error: data/logits/general/t1/card.json is missing: run `dvc repro" in output
+    done = subprocess.run(
+        [sys.executable, "stages/distill.py"],
+        cwd=place,
+        env={**environment(), "TMKD_LAUNCHER": TWO},
+        capture_output=True,
+        text=True,
+    )
+    assert "error: data/logits/general/t1/card.json is missing: run `dvc repro" in done.stderr
+    assert done.returncode == 1
 
 
 def test_a_launcher_that_is_no_command_is_refused_in_a_sentence(uninterrupted: Path) -> None:
@@ -99,13 +109,14 @@ def test_a_launcher_that_is_no_command_is_refused_in_a_sentence(uninterrupted: P
 
 LAUNCHER = """\
 import subprocess, sys
-print("launched", flush=True)
-subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])
+sleep = "import time; print('launched', flush=True); time.sleep(60)"
+subprocess.run([sys.executable, "-c", sleep])
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_a_launcher_and_its_processes_without_a_traceback(
-    uninterrupted: Path, tmp_path: Path
+    number: signal.Signals, uninterrupted: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "launcher.py").write_text(LAUNCHER)
     process = subprocess.Popen(
@@ -120,8 +131,8 @@ def test_an_interrupt_ends_a_launcher_and_its_processes_without_a_traceback(
     assert process.stdout
     assert process.stdout.readline() == "launched\n"
     launched = psutil.Process(process.pid).children(recursive=True)
-    # As a terminal does on Ctrl-C.
-    os.killpg(process.pid, signal.SIGINT)
+    # As a terminal does on Ctrl-C, or when it is closed.
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == (

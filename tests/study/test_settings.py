@@ -92,6 +92,14 @@ def wrong(section: str, name: str, value: Any) -> str:
             {"vote": ["kd"], "mean": ["kd"]},
             "'combinations.mom' is ['mean', 'vote'], but must be one of vote, mean, best with its",
         ),
+        (
+            "combinations",
+            "mom",
+            {"vote": ["kd"], "mean": []},
+            "must be one of vote, mean, best with",
+        ),
+        ("combinations", "mom", {"vote": []}, "must be one of vote, mean, best with its members"),
+        ("students", "kd", {"alpha": None}, "'students.kd.alpha' is null, but must be a number"),
         ("combinations", "mom", {"vote": ["kx"]}, "'combinations.mom.vote' names 'kx'"),
         ("tables", "a", {"title": "?", "seeds": 1, "systems": ["kx"]}, "names 'kx'"),
         (
@@ -99,6 +107,12 @@ def wrong(section: str, name: str, value: Any) -> str:
             "a",
             {"title": "?", "seeds": 1, "systems": ["kd"], "compare": [["kd", "tmkd"]]},
             "'tables.a.compare' is ['kd', 'tmkd'], but must be a list of pairs of systems of this",
+        ),
+        (
+            "tables",
+            "a",
+            {"title": "?", "seeds": 1, "systems": ["kd", "tmkd"], "compare": [["kd"]]},
+            "'tables.a.compare' is ['kd'], but must be a list of pairs of systems of this",
         ),
         (
             "tables",

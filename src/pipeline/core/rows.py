@@ -33,8 +33,13 @@ class Rows:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def texts(self, start: int = 0, stop: int | None = None) -> tuple[list[str], list[str]]:
+    def texts(
+        self, start: int = 0, stop: int | None = None, mask: np.ndarray | None = None
+    ) -> tuple[list[str], list[str]]:
+        """Both texts of rows ``start`` to ``stop``, or of those of them that ``mask`` selects."""
         part = self.table.slice(start, None if stop is None else stop - start)
+        if mask is not None:
+            part = part.filter(pa.array(mask))
         return part["text_a"].to_pylist(), part["text_b"].to_pylist()
 
     @property

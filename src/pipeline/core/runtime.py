@@ -3,9 +3,11 @@
 import ctypes
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import torch
@@ -27,30 +29,41 @@ def run(stage: Callable[[], str]) -> None:
     # Removed from the environment, so that the launched processes do not launch more.
     if launcher := os.environ.pop("TMKD_LAUNCHER", None):
         console.run(lambda: _launch(launcher), resumes=True)
-    try:
-        console.run(stage, resumes=True)
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    console.run(stage, resumes=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _launch(launcher: str) -> str:
     """Run this script under ``launcher`` and exit with its status."""
+    # In a session of its own, signals from the terminal reach only this process.
     try:
-        # In a session of its own, Ctrl-C reaches only this process.
         launched = subprocess.Popen([*shlex.split(launcher), *sys.argv], start_new_session=True)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"TMKD_LAUNCHER is {launcher!r}, which cannot be started ({error})."
+            f"TMKD_LAUNCHER is {launcher!r}, which cannot be started ({error}): correct or unset "
+            "it."
         ) from None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         status = launched.wait()
     except KeyboardInterrupt:
-        # Launchers answer an interrupt with a traceback. Checkpoints are safe from a kill.
-        for process in [*psutil.Process(launched.pid).children(recursive=True), launched]:
-            process.kill()
+        _kill_with_descendants(launched)
         raise
     sys.exit(status)
+
+
+def _kill_with_descendants(launched: "subprocess.Popen[bytes]") -> None:
+    """Kill a launcher, which would answer an interrupt with a traceback; checkpoints are safe."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(launched.pid)
+        # Suspended, it cannot start more processes.
+        root.suspend()
+        for process in [*root.children(recursive=True), root]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    launched.wait()
 
 
 def accelerator() -> Accelerator:

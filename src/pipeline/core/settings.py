@@ -62,10 +62,10 @@ EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping of settings",
     "literal_error": "one of {expected}",
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
     "too_short": "a list of at least {min_length}",
     "setting": "{expected}",
     "name": "{expected}",
@@ -137,7 +137,10 @@ def entry(section: Mapping[str, Entry], name: str, where: str) -> Entry:
 
 
 def _sentence(problem: ErrorDetails, where: str) -> str:
-    context = problem.get("ctx", {})
+    context = {
+        key: f"{item:g}" if isinstance(item, float) and key != "value" else item
+        for key, item in problem.get("ctx", {}).items()
+    }
     value = context.get("value", problem["input"])
     path = _dotted(where, *problem["loc"], *context.get("setting", "").split("."))
     if problem["type"] == "missing":

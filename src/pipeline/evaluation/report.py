@@ -14,7 +14,9 @@ from pipeline.evaluation.scoring import Interval, Score
 def markdown(evaluation: Evaluation) -> str:
     """The content of ``metrics/results.md``: a table with a line per system, and comparisons."""
     output = io.StringIO()
-    Console(file=output, width=120).print(_table(evaluation))
+    # The same text everywhere, whatever the terminal and its environment variables.
+    plain = Console(file=output, width=1_000, color_system=None, force_terminal=False)
+    plain.print(_table(evaluation))
     table = "\n".join(line.strip() for line in output.getvalue().splitlines() if line.strip())
     title = f"Results on the test split of the task: {evaluation.rows:,} rows, 95% intervals."
     comparisons = "\n".join(f"- {sentence}" for sentence in sentences(evaluation))

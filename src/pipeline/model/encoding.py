@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -59,9 +58,7 @@ def encode(
     ids, types, lengths = [], [], [np.zeros(1, dtype=np.int64)]
     for first in range(start, stop, CHUNK_ROWS):
         last = min(first + CHUNK_ROWS, stop)
-        text_a, text_b = rows.texts(first, last)
-        if mask is not None:
-            text_a, text_b = (list(compress(texts, mask[first:last])) for texts in (text_a, text_b))
+        text_a, text_b = rows.texts(first, last, None if mask is None else mask[first:last])
         if not text_a:
             continue
         encodings = tokenizer(

@@ -8,9 +8,6 @@ from pipeline.core.settings import FINITE, Flag, Settings, Text, Whole, require
 from pipeline.student.losses import SoftLoss
 from pipeline.training.settings import Training
 
-SOFT_LABEL = "soft_label"
-"""The head that learns the soft labels of the corpus."""
-
 
 class Student(Settings):
     """``student``: its architecture, the same in both stages."""
@@ -24,7 +21,7 @@ class Student(Settings):
 
 
 class Stage(Training):
-    """``stage1``: distillation on the pool; ``stage2`` has these settings too."""
+    """The settings of both stages."""
 
     teachers: tuple[Text, ...]
     """The teachers whose logits are learned, each by a soft head of its own."""
@@ -40,15 +37,20 @@ class Stage(Training):
     @model_validator(mode="after")
     def _fits_together(self) -> "Stage":
         names = self.teachers
-        require(bool(self.soft_heads), "teachers", names, "at least one, or soft_label true")
         require(len(set(names)) == len(names), "teachers", names, "a list of different names")
         no_temperature = self.soft_loss == "kl" or self.temperature == 1
         require(no_temperature, "temperature", self.temperature, "1 if soft_loss is mse")
         return self
 
-    @property
-    def soft_heads(self) -> tuple[str, ...]:
-        return (*self.teachers, SOFT_LABEL) if self.soft_label else self.teachers
+
+class Stage1(Stage):
+    """``stage1``: distillation on the pool."""
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "Stage1":
+        learns = bool(self.teachers) or self.soft_label
+        require(learns, "teachers", self.teachers, "a list of at least one, or soft_label true")
+        return self
 
 
 class Stage2(Stage):

@@ -19,13 +19,14 @@ from pipeline.model.inference import mean_probability
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import GOLDEN, Card, PairModel
 from pipeline.student.losses import soft_loss, student_loss
-from pipeline.student.settings import Stage, Stage2, Student
+from pipeline.student.settings import Stage1, Stage2, Student
 from pipeline.student.targets import (
     HELD_OUT,
     check_teachers,
     draw,
     is_held_out,
     read_targets,
+    soft_heads,
     teacher_weights,
 )
 from pipeline.training.loop import Epoch, Examples, train_and_save
@@ -46,7 +47,7 @@ class SoftHeads:
 
 def distill(
     student: Student,
-    settings: Stage,
+    settings: Stage1,
     *,
     max_length: int,
     pool: Rows,
@@ -61,10 +62,11 @@ def distill(
     losses per row, accuracy is agreement with the mean of the teachers, and one in ``HELD_OUT``
     rows is held out for validation.
     """
-    if (count := settings.rows or len(pool)) < HELD_OUT:
+    held_out = is_held_out(pool)
+    if len(pool) < HELD_OUT or held_out.all():
         raise UserError(
-            f"stage 1 needs at least {HELD_OUT} rows, but {pool.name} gives it {count}: use more "
-            "rows, in stage1.rows or in the corpora."
+            f"{pool.name} has {len(pool)} rows, which are too few for stage 1: it needs at least "
+            f"{HELD_OUT}. Use more rows or larger corpora."
         )
     runtime.seed_step(settings.seed, -1)
     encoder, tokenizer = load_encoder(
@@ -75,8 +77,7 @@ def distill(
     if settings.soft_label:
         for identity in identities:
             logits.check_labels(identity, pool)
-    targets = read_targets(teachers, identities, pool, soft_label=settings.soft_label)
-    heads = settings.soft_heads
+    heads = soft_heads(settings)
     model = PairModel(
         encoder,
         heads,
@@ -85,12 +86,19 @@ def distill(
         dropout=settings.dropout,
     )
 
-    def examples(mask: np.ndarray) -> Examples:
-        logits = targets[torch.from_numpy(mask)]
-        teachers_choice = mean_probability(logits).argmax(dim=-1)
-        return Examples(encode(tokenizer, pool, max_length, mask=mask), teachers_choice, logits)
+    def examples() -> list[Examples]:
+        """For training and validation; the logits of all rows are in memory only here."""
+        targets = read_targets(teachers, identities, pool, soft_label=settings.soft_label)
+        learned = draw(settings.rows, ~held_out, pool.name)
+        parts = []
+        for mask in (learned, held_out):
+            logits = targets[torch.from_numpy(mask)]
+            teachers_choice = mean_probability(logits).argmax(dim=-1)
+            tokens = encode(tokenizer, pool, max_length, mask=mask)
+            parts.append(Examples(tokens, teachers_choice, logits))
+        return parts
 
-    held_out = is_held_out(pool)
+    training, validation = examples()
 
     def loss(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
         return soft_loss(logits, targets, settings.soft_loss, temperature=settings.temperature)
@@ -102,8 +110,8 @@ def distill(
             label_names, max_length, student.head_layers, heads, teacher_weights(identities, heads)
         ),
         directory=directory,
-        training=examples(draw(settings.rows, ~held_out, pool.name)),
-        validation=examples(held_out),
+        training=training,
+        validation=validation,
         loss=loss,
         settings=settings,
         more_settings=(student, max_length),
@@ -132,9 +140,9 @@ def finetune_student(
     ``directory``. Losses of the curve are mean student losses per row.
     """
     golden = (GOLDEN,) if alpha < 1 else ()
-    soft_heads = settings.soft_heads if alpha > 0 else ()
+    own_soft_heads = soft_heads(settings) if alpha > 0 else ()
     teachers = teachers if alpha > 0 else ()
-    heads = (*golden, *soft_heads)
+    heads = (*golden, *own_soft_heads)
     if settings.from_stage1:
         stage1_student, tokenizer, stage1_card = pair_model.load(start, settings.dropout)
         encoder = stage1_student.encoder
@@ -155,11 +163,11 @@ def finetune_student(
         classes=len(label_names),
         dropout=settings.dropout,
     )
-    weights = teacher_weights(identities, soft_heads)
+    weights = teacher_weights(identities, own_soft_heads)
     carried_over: tuple[str, ...] = ()
     if stage1_student and stage1_card and stage1_card.label_names == label_names:
         carried_over = tuple(
-            head for head in soft_heads if stage1_card.teachers.get(head) == weights[head]
+            head for head in own_soft_heads if stage1_card.teachers.get(head) == weights[head]
         )
         for head in carried_over:
             model.heads[head].load_state_dict(stage1_student.heads[head].state_dict())
@@ -198,5 +206,5 @@ def finetune_student(
         name="stage 2",
     )
     return curve, SoftHeads(
-        carried_over, tuple(head for head in soft_heads if head not in carried_over)
+        carried_over, tuple(head for head in own_soft_heads if head not in carried_over)
     )

@@ -12,12 +12,19 @@ from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
 from pipeline.logits import Artifact, TeacherIdentity
 from pipeline.model.loading import tokenizer_hash
-from pipeline.student.settings import SOFT_LABEL
+from pipeline.student.settings import Stage
 
+SOFT_LABEL = "soft_label"
+"""The head that learns the soft labels of the corpus."""
 LEAST_PROBABILITY = 1e-4
 """A soft label of 0 counts as this much, because a logit must be finite."""
 HELD_OUT = 20
 """One in this many rows of the pool is held out to measure stage 1."""
+
+
+def soft_heads(settings: Stage) -> tuple[str, ...]:
+    """The names of the soft heads, in the order of their targets."""
+    return (*settings.teachers, SOFT_LABEL) if settings.soft_label else settings.teachers
 
 
 def check_teachers(

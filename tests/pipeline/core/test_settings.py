@@ -26,7 +26,7 @@ class Inner(Settings):
 
 class Example(Settings):
     lr: Annotated[float, Field(gt=0, le=1), FINITE]
-    epochs: Annotated[Whole, Field(ge=1)] = 3
+    epochs: Annotated[Whole, Field(ge=1, lt=2**32)] = 3
     kind: Literal["adam", "sgd"] = "adam"
     names: tuple[Text, ...] = ()
     revision: Text | None = None
@@ -79,6 +79,7 @@ def test_settings_cannot_be_changed() -> None:
         ({"lr": 1, "epochs": True}, "'part.epochs' is true, but must be an integer."),
         ({"lr": 1, "epochs": "3"}, "'part.epochs' is '3', but must be an integer."),
         ({"lr": 1, "epochs": 0}, "'part.epochs' is 0, but must be at least 1."),
+        ({"lr": 1, "epochs": 2**33}, "'part.epochs' is 8589934592, but must be below 4294967296."),
         ({"lr": 1, "kind": "lion"}, "'part.kind' is 'lion', but must be one of adam or sgd."),
         ({"lr": 1, "names": "t1"}, "'part.names' is 't1', but must be a list."),
         ({"lr": 1, "names": [1]}, "'part.names[0]' is 1, but must be a string."),

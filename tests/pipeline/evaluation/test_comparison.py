@@ -149,7 +149,10 @@ def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
     assert shown.count("- student minus ") == 4
 
 
-def test_the_table_is_markdown_that_fits_a_terminal(place: Path) -> None:
+def test_the_table_is_markdown_that_fits_a_terminal(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     lines = [line for line in report.markdown(run(place)).splitlines() if line.startswith("|")]
     assert lines[1].replace("-", "") == "|" * 8
     assert len({len(line) for line in lines}) == 1
@@ -171,6 +174,8 @@ def test_grouped_rows_are_ranked_and_the_report_says_by_what(place: Path) -> Non
     assert {line["score"] for line in lines} >= {"accuracy", "roc_auc", "mean_average_precision"}
     assert set(lines[0]) == set(report.SCORES)
     header = next(line for line in shown.splitlines() if "accuracy" in line)
+    assert len(header) <= 90
+    assert "…" not in shown
     assert [cell.strip() for cell in header.split("|")][4:-1] == [
         *("AUC", "MAP", "agrees", "size", "speed"),
     ]

@@ -21,7 +21,7 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.model.loading import tokenizer_hash
-from pipeline.student.settings import Stage, Stage2, Student
+from pipeline.student.settings import Stage, Stage1, Stage2, Student
 from pipeline.student.stages import SoftHeads, distill, finetune_student
 
 TEACHERS = ("t1", "t2", "t3")
@@ -60,7 +60,7 @@ def root(tmp_path: Path, tiny_bert: Path) -> Path:
     return tmp_path / "logits"
 
 
-def stage(kind: type[Stage] = Stage, **changes: Any) -> Any:
+def stage(kind: type[Stage] = Stage1, **changes: Any) -> Any:
     settings = {"lr": 3e-3, "epochs": 2, "batch_size": 8, "dropout": 0.0, "teachers": TEACHERS}
     return kind(**{**settings, **changes})
 
@@ -238,7 +238,7 @@ def test_label_names_must_agree_between_teachers_and_with_the_task(
 
 def test_a_pool_too_small_to_hold_rows_out_is_refused(tiny_bert: Path, root: Path) -> None:
     few = dataclasses.replace(POOL, table=POOL.table.slice(0, 5))
-    with pytest.raises(UserError, match="needs at least 20 rows, but general/pool gives it 5"):
+    with pytest.raises(UserError, match="general/pool has 5 rows, which are too few for stage 1"):
         stage1(root, few)
 
 
@@ -253,8 +253,14 @@ def test_a_student_can_learn_a_part_of_the_rows_the_same_part_in_every_run(root:
     assert not same(first, second)
     with pytest.raises(UserError, match="to learn 65 rows of task/train, which has 64"):
         stage2(root, rows=65, out="more")
-    with pytest.raises(UserError, match="needs at least 20 rows, but general/pool gives it 19"):
-        stage1(root, rows=19, out="few")
+    tiny = stage1(root, rows=8, out="eight of the pool")
+    assert not same(tiny, part)
+
+
+def test_a_pool_of_single_row_corpora_is_refused(root: Path) -> None:
+    single_rows = [POOL.table.slice(i, 1) for i in range(25)]
+    with pytest.raises(UserError, match="too few for stage 1"):
+        stage1(root, dataclasses.replace(POOL, table=pa.concat_tables(single_rows)))
 
 
 def with_soft_label(rows: Rows) -> Rows:
@@ -326,7 +332,7 @@ def test_the_stages_may_have_other_teachers_of_other_classes(tiny_bert: Path, ro
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"teachers": ()}, "'teachers' is [], but must be at least one, or soft_label true"),
+        ({"teachers": ()}, "'teachers' is [], but must be a list of at least one, or soft_label"),
         ({"teachers": ("t1", "t1")}, "'teachers' is ['t1', 't1'], but must be a list of diff"),
         ({"temperature": 2.0}, "'temperature' is 2.0, but must be 1 if soft_loss is mse"),
         ({"soft_loss": "kl", "temperature": 0.0}, "'temperature' is 0.0, but must be above 0"),
@@ -337,5 +343,5 @@ def test_the_stages_may_have_other_teachers_of_other_classes(tiny_bert: Path, ro
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError) as error:
-        check(Stage, {"lr": 1e-4, "epochs": 1, "teachers": ["t1"], **changes})
+        check(Stage1, {"lr": 1e-4, "epochs": 1, "teachers": ["t1"], **changes})
     assert sentence in str(error.value)
