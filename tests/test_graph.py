@@ -15,7 +15,7 @@ from pipeline import dumping
 from pipeline.corpus import docstrings
 from pipeline.student import stages
 from pipeline.training import loop
-from study import cells
+from study import averaging, cells
 
 
 def graph(path: Path) -> dict[str, Any]:
@@ -175,6 +175,7 @@ def test_what_is_exempt_from_the_closure_cannot_decide_what_is_made() -> None:
         assert "dump" in stage or "preflight.py" in names
 
 
+IDENTITY = {f"src/pipeline/core/{name}.py" for name in ("checkpoints", "runtime")}
 CORE = {f"src/pipeline/core/{name}.py" for name in ("errors", "files", "rows", "settings")}
 ONLY_READ = CORE | {
     "src/pipeline/logits.py",
@@ -191,6 +192,7 @@ STUDY_READS = {f"src/study/{name}.py" for name in ("averaging", "cells", "settin
         ("pipeline/student/stages", (*loop.CODE, stages.CODE), ONLY_READ),
         ("study/training", (*cells.CODE, "study.training"), ONLY_READ | STUDY_READS),
         ("pipeline/dumping", dumping.CODE, CORE | {"src/pipeline/core/checkpoints.py"}),
+        ("study/averaging", averaging.CODE, CORE | IDENTITY),
     ],
 )
 def test_an_identity_covers_all_code_but_what_only_reads_or_refuses(

@@ -20,6 +20,8 @@ from pipeline.logits import SPLITS, Artifact, dumped
 MEAN = "mean"
 """The teacher whose logits are the mean of all teachers' logits."""
 MEAN_LOGITS = Path("study/logits")
+CODE = ("pipeline.logits", __name__)
+"""The code that determines parts of the artifact."""
 
 
 def artifact_of(place: str, teacher: str) -> Artifact:
@@ -77,9 +79,7 @@ def average(place: str, teachers: Sequence[str]) -> int:
         return means[split.name][start:stop].clone()
 
     made_of = [content_hash(artifact) for artifact in artifacts]
-    run = run_identity(
-        (made_of, [split.fingerprint for split in splits]), code=("pipeline.logits", __name__)
-    )
+    run = run_identity((made_of, [split.fingerprint for split in splits]), code=CODE)
     parts = ROOT / f"average_logits-{place}" / run
     logits.write(
         artifact_of(place, MEAN).directory,
