@@ -167,7 +167,7 @@ def test_the_results_are_shown_even_if_nothing_ran(finished: Path) -> None:
     """`make repro` ends with the table also where DVC has skipped the evaluation."""
     makefile = (ROOT / "Makefile").read_text()
     (finished / "Makefile").write_text(makefile.replace("repro: install", "repro:"))
-    output = run(finished, "make", "repro")
+    output = run(finished, "make", "--no-print-directory", "repro")
     (finished / "Makefile").unlink()
     assert stages_run(output) == []
     assert output.endswith((finished / "metrics/results.md").read_text())
