@@ -154,9 +154,11 @@ def test_a_wrong_setting_stops_before_any_work_with_one_sentence(
     assert len(stages_run(output)) == 1
 
 
-def test_the_page_of_plots_has_loss_and_accuracy_of_every_training(finished: Path) -> None:
-    run(finished, "dvc", "plots", "show", "--out", ".dvc/tmp/page")
-    page = (finished / ".dvc/tmp/page/index.html").read_text()
+def test_the_page_of_plots_has_loss_and_accuracy_of_every_training(
+    finished: Path, tmp_path: Path
+) -> None:
+    run(finished, "dvc", "plots", "show", "--out", str(tmp_path))
+    page = (tmp_path / "index.html").read_text()
     for title in ("t1", "t2", "Student, stage 1", "Student, stage 2"):
         assert f'"{title}' in page
     for column in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
