@@ -107,6 +107,7 @@ def random_bert(layers: int, width: int) -> BertModel:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
+    config.head_pooling = "cls"
     return BertModel(config, add_pooling_layer=False)
 
 

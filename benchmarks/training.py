@@ -145,7 +145,10 @@ def main() -> None:
             {"ours": our_loop(own, rows, encoded), "Trainer": trainer(theirs, rows, encoded)}
         )
         rate = {who: tokens / median(each) for who, each in seconds.items()}
-        flops = {"ours": products(own.config, True), "Trainer": products(theirs.config, False)}
+        flops = {
+            "ours": products(own.config, own.config.head_pooling == "cls"),
+            "Trainer": products(theirs.config, False),
+        }
         made.add_row(
             name,
             str(most),

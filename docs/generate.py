@@ -7,6 +7,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from pipeline.classifier import Classifier
 from pipeline.core.settings import Settings
 from pipeline.corpus.columns import Corpus
 from pipeline.preflight import Params
@@ -28,6 +29,7 @@ PAGES: tuple[tuple[str, type[Settings], type[Settings] | None], ...] = (
     ("params.yaml", Params, None),
     ("corpora.NAME", Corpus, None),
     ("pretrained.NAME", Pretrained, None),
+    ("classifiers.NAME", Classifier, None),
     ("All trainings: teachers.NAME, stage1, stage2", Training, None),
     ("teachers.NAME", Teacher, Training),
     ("student", Student, None),

@@ -12,7 +12,7 @@ from study.settings import FILE, read_study
 
 def main() -> str:
     study = read_study(read_params(), settings.read(FILE))
-    results = figures.compute_tables(study, Path("models"))
+    results = figures.compute_tables(study)
     test_rows = len(rows.read("task", "test"))
     report.write(results, Path("docs/study"), Path("metrics/study"), rows=test_rows)
     for result in results:

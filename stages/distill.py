@@ -12,7 +12,7 @@ from pipeline.training import curves
 
 def main() -> str:
     params = read_params()
-    curve = distill(
+    trained = distill(
         params.student,
         params.stage1,
         max_length=params.max_length,
@@ -22,8 +22,8 @@ def main() -> str:
         directory=Path("models/student/stage1"),
     )
     if runtime.is_main_process():
-        curves.write("stage1", curve)
-    return f"stage 1: {curves.summary(curve, 'agreement with the teachers')}"
+        curves.write("stage1", trained)
+    return f"stage 1: {curves.summary(trained, 'agreement with the teachers')}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pipeline.training import curves
 def main() -> str:
     params = read_params()
     start = "student/stage1" if params.stage2.from_stage1 else params.student.weights
-    curve, heads = finetune_student(
+    trained = finetune_student(
         params.student,
         params.stage2,
         alpha=params.alpha,
@@ -25,15 +25,20 @@ def main() -> str:
         start=Path("models") / start,
         directory=Path("models/student/stage2"),
     )
-    carried_over, new = len(heads.carried_over), len(heads.new)
+    carried_over, new = len(trained.carried_over), len(trained.new)
     if runtime.is_main_process():
-        curves.write("stage2", curve)
+        curves.write("stage2", trained)
         write_json(
             Path("metrics/stage2.json"),
-            {"soft_heads_carried_over": carried_over, "soft_heads_new": new},
+            {
+                "soft_heads_carried_over": carried_over,
+                "soft_heads_new": new,
+                "seed": trained.seed,
+                "failed": trained.failed,
+            },
         )
     heads_text = f"soft heads: {carried_over} carried over from stage 1, {new} new"
-    return f"stage 2: {curves.summary(curve)}; {heads_text}"
+    return f"stage 2: {curves.summary(trained)}; {heads_text}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def main() -> str:
     (name,) = console.arguments("NAME")
     params = read_params()
     settings = entry(params.teachers, name, "teachers")
-    curve = finetune_teacher(
+    trained = finetune_teacher(
         name,
         settings,
         max_length=params.max_length,
@@ -24,8 +24,8 @@ def main() -> str:
         models=Path("models"),
     )
     if runtime.is_main_process():
-        curves.write(name, curve)
-    return f"teacher {name}: {curves.summary(curve)}"
+        curves.write(name, trained)
+    return f"teacher {name}: {curves.summary(trained)}"
 
 
 if __name__ == "__main__":

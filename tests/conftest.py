@@ -135,6 +135,7 @@ def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
             name: {**training, "corpus": "task", "weights": "pretrained/tiny", "seed": seed}
             for seed, name in enumerate(names)
         },
+        "classifiers": {},
         "student": {"weights": "pretrained/tiny", "layers": 1, "head_layers": 1},
         "stage1": {**training, "teachers": names},
         "stage2": {**training, "teachers": names},

@@ -4,12 +4,14 @@ import csv
 import json
 from pathlib import Path
 
+import families
 import project
 import pytest
 import yaml
-from conftest import TEACHER_STAGES
+from conftest import COLOURS, FILLERS, TEACHER_STAGES, THINGS
 from project import ROOT, run, stages_run
 from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +117,61 @@ def test_a_colleague_retrains_students_without_teachers(place: Path, tmp_path: P
     assert (clone / "metrics" / "evaluation.json").read_bytes() != (
         place / "metrics" / "evaluation.json"
     ).read_bytes()
+
+
+def test_teachers_of_three_families_and_a_ready_made_one_teach_one_student(
+    place: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    """And a colleague retrains the student without any of them."""
+    words = [*COLOURS, *THINGS, *FILLERS]
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    for family in ("roberta", "gpt2"):
+        families.save(family, tmp_path / family, words, AutoModel)
+        params["pretrained"][family] = {"source": str(tmp_path / family)}
+    params["teachers"]["t2"] |= {"weights": "pretrained/roberta", "max_length": 80, "epochs": 1}
+    params["teachers"]["t3"] = {**params["teachers"]["t2"], "weights": "pretrained/gpt2"}
+    families.save(
+        "electra",
+        tmp_path / "ready",
+        words,
+        AutoModelForSequenceClassification,
+        id2label={0: "LABEL_0", 1: "LABEL_1"},
+    )
+    params["classifiers"]["ready"] = {
+        "source": str(tmp_path / "ready"),
+        "label_names": {"LABEL_0": "relevant", "LABEL_1": "irrelevant"},
+    }
+    names = ["t1", "t2", "t3", "ready"]
+    for stage in ("stage1", "stage2"):
+        params[stage] |= {"teachers": names}
+    project.write_params(place, params)
+    output = run(place, "dvc", "repro")
+    ran = stages_run(output)
+    assert "finetune_teacher@t1" not in ran
+    assert "fetch_classifier@ready" in ran
+    assert "finetune_teacher@ready" not in ran
+    assert {"dump_general_logits@ready", "dump_task_logits@ready", *STUDENT} <= set(ran)
+    metrics = json.loads((place / "metrics/evaluation.json").read_text())
+    assert set(metrics["accuracy_of"]) == {*names, "teachers_mean", "stage_1"}
+    cards = {
+        name: json.loads((place / f"data/logits/task/{name}/card.json").read_text())
+        for name in names
+    }
+    families_used = [cards[name]["notes"]["encoder"]["model_type"] for name in names]
+    assert families_used == ["bert", "roberta", "gpt2", "electra"]
+    assert [cards[name]["max_length"] for name in names] == [16, 80, 80, 16]
+    assert len({cards[name]["tokenizer"] for name in names}) >= 3
+    assert cards["ready"]["label_names"] == ["relevant", "irrelevant"]
+
+    run(place, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    run(place, "dvc", "push")
+    project.commit(place, "mixed teachers")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "-q", str(place), str(clone))
+    run(clone, "dvc", "pull", *DUMPS)
+    output = run(clone, "dvc", "exp", "run", "--pull", "--allow-missing", "-S", "alpha=0.5")
+    assert stages_run(output) == STUDENT
+    assert not list(clone.glob("models/teachers/[!.]*"))
 
 
 def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:

@@ -15,6 +15,7 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.model.loading import tokenizer_hash
+from pipeline.model.sequence_classifier import load_teacher
 
 CODE = ("pipeline.core.runtime", "pipeline.model", "pipeline.logits", __name__)
 
@@ -22,20 +23,29 @@ CODE = ("pipeline.core.runtime", "pipeline.model", "pipeline.logits", __name__)
 def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> int:
     """Score ``splits`` with the teacher saved in ``teacher`` and write the logits artifact.
 
-    Returns the number of rows. The notes of the card hold the configuration of the encoder and the
-    number of parameters, so that size and speed can be reported without the teacher's weights.
+    Returns the number of rows. The notes of the card hold what is reported of a teacher where its
+    weights and tokenizer are missing: the configuration of the encoder, the number of parameters,
+    the lengths of some rows, and whether its training has failed. Raises UserError if the teacher
+    has other classes than labelled rows, or if a logit is not finite.
     """
-    model, tokenizer, card = pair_model.load(teacher)
+    model, tokenizer, card = load_teacher(teacher)
+    for rows in splits:
+        if rows.is_labelled:
+            logits.check_classes(name, card.label_names, rows)
     identity = TeacherIdentity(
         name,
         pair_model.weights_hash(teacher),
         tokenizer_hash(tokenizer),
         card.max_length,
+        runtime.tensor_type(),
         card.label_names,
     )
+    timed = encode(tokenizer, splits[-1], card.max_length, stop=logits.TIMED_ROWS)
     notes: dict[str, Any] = {
         "parameters": pair_model.parameters(model),
         "encoder": model.encoder.config.to_diff_dict(),
+        "lengths": timed.lengths.tolist(),
+        "failed": card.failed,
     }
     fingerprints = [rows.fingerprint for rows in splits]
     run = run_identity((identity, notes, fingerprints), code=CODE)

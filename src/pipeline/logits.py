@@ -9,7 +9,7 @@ and a checksum of its tensor.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from torch import Tensor
 from pipeline.core import runtime
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, whole_directory, whole_file, write_json
-from pipeline.core.rows import Rows
+from pipeline.core.rows import Rows, class_order
 
-FORMAT = "1"
+FORMAT = "2"
 METADATA = "artifact"
 """One entry holds all metadata, because safetensors writes several in no fixed order."""
 LOGITS = Path("data/logits")
@@ -33,6 +33,8 @@ SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
 """The splits of each place that have logits."""
 PART_ROWS = 2048
 """Rows scored, sorted by length, between two checkpoints of a dump."""
+TIMED_ROWS = 128
+"""Rows whose lengths are noted, so that a teacher's speed can be measured without its tokenizer."""
 SHARD_ROWS = 4_194_304
 """Maximum number of rows in one file."""
 
@@ -65,6 +67,8 @@ class TeacherIdentity:
     tokenizer: str
     """Hash of its tokenizer."""
     max_length: int
+    precision: str
+    """What it computed in: float32 or bfloat16. Its logits are float32 in any case."""
     label_names: tuple[str, ...]
     """Class names in the order of the tensor's columns."""
 
@@ -88,7 +92,8 @@ def write(
     ``score(rows, start, stop)`` returns float32 logits of shape [stop - start, classes]. Finished
     parts are kept in ``parts``, so that an interrupted dump resumes; ``parts`` must therefore be a
     directory for these rows and this teacher only. Memory holds one file at most. Several processes
-    take turns at the parts, and the main one joins them. ``notes`` go into the card.
+    take turns at the parts, and the main one joins them. ``notes`` go into the card. Raises
+    UserError if a logit is not finite.
     """
     engine = runtime.accelerator()
     starts = [(rows, start) for rows in splits for start in range(0, len(rows), PART_ROWS)]
@@ -96,6 +101,11 @@ def write(
         part = _part(parts, rows, start)
         if not part.exists():
             logits = score(rows, start, min(start + PART_ROWS, len(rows)))
+            if not logits.isfinite().all():
+                raise UserError(
+                    f"teacher '{identity.teacher}' gives logits that are not finite for rows after "
+                    f"{start} of {rows.name}: use other weights, or train it with a lower lr."
+                )
             with whole_file(part) as draft:
                 save_file({"logits": logits}, draft)
     engine.wait_for_everyone()
@@ -150,6 +160,7 @@ def _metadata(identity: TeacherIdentity, rows: Rows, shard: int, tensor: Tensor)
         "weights": identity.weights,
         "tokenizer": identity.tokenizer,
         "max_length": str(identity.max_length),
+        "precision": identity.precision,
         "label_names": json.dumps(identity.label_names),
         "rows": str(len(rows)),
         "fingerprint": rows.fingerprint,
@@ -165,46 +176,43 @@ def checksum(tensor: Tensor) -> str:
 
 
 def read_identity(artifact: Artifact) -> tuple[TeacherIdentity, dict[str, Any]]:
-    """Identity and notes from the card of an artifact; raises UserError if it is not readable."""
+    """Identity and notes from the card of an artifact.
+
+    Raises UserError if the card is not readable or is that of another teacher.
+    """
     path = artifact.directory / "card.json"
     try:
         content = read_json(path)
         notes: dict[str, Any] = content.pop("notes")
         content["label_names"] = tuple(content["label_names"])
-        return TeacherIdentity(**content), notes
+        identity = TeacherIdentity(**content)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged: {artifact.remedy}.") from None
-
-
-def check_identity(
-    artifact: Artifact, *, tokenizer: str, max_length: int
-) -> tuple[TeacherIdentity, dict[str, Any]]:
-    """``read_identity``, after checking that the teacher read what a student will read."""
-    identity, notes = read_identity(artifact)
-    path = artifact.directory / "card.json"
     _agree(artifact, path, "teacher", identity.teacher, artifact.teacher)
-    _agree(artifact, path, "tokenizer", identity.tokenizer, tokenizer)
-    _agree(artifact, path, "max_length", str(identity.max_length), str(max_length))
     return identity, notes
 
 
-def check_labels(identity: TeacherIdentity, rows: Rows) -> None:
-    """Raises UserError unless the teacher has the classes of ``rows`` in the same order."""
-    if identity.label_names != rows.label_names:
+def check_classes(teacher: str, classes: Sequence[str], rows: Rows) -> None:
+    """Raises UserError unless ``classes``, those of a teacher, are the classes of ``rows``."""
+    if set(classes) != set(rows.label_names):
         raise UserError(
-            f"teacher '{identity.teacher}' scores the classes {', '.join(identity.label_names)}, "
-            f"but {rows.name} has {', '.join(rows.label_names)}, in this order: correct "
-            "label_names in params.yaml and run `dvc repro`."
+            f"teacher '{teacher}' scores the classes {', '.join(classes)}, but {rows.name} has "
+            f"{', '.join(rows.label_names)}: correct label_names in params.yaml and run "
+            "`dvc repro`."
         )
 
 
-def read(artifact: Artifact, identity: TeacherIdentity, rows: Rows) -> Tensor:
+def read(
+    artifact: Artifact, identity: TeacherIdentity, rows: Rows, label_names: Sequence[str]
+) -> Tensor:
     """The logits of ``rows``, float32 of shape [rows, classes], in the order of ``rows``.
 
-    Raises UserError, naming the field, both values and the stage to run again, unless every file
-    is complete, comes from ``identity`` and was made for exactly these rows in this order.
+    The columns have the order of ``label_names``, which are the classes of ``identity`` in any
+    order. Raises UserError, naming the field, both values and the stage to run again, unless every
+    file is complete and finite, comes from ``identity`` and was made for exactly these rows in this
+    order.
     """
     tensors = []
     for shard, name in enumerate(shard_files(rows)):
@@ -220,12 +228,14 @@ def read(artifact: Artifact, identity: TeacherIdentity, rows: Rows) -> Tensor:
         _agree(artifact, path, "tensor type", str(tensor.dtype), "torch.float32")
         for field, value in _metadata(identity, rows, shard, tensor).items():
             _agree(artifact, path, field, metadata.get(field, "missing"), value)
+        if not tensor.isfinite().all():
+            raise UserError(f"{path} has logits that are not finite: {artifact.remedy}.")
         tensors.append(tensor)
     logits = torch.cat(tensors)
     path = artifact.directory / shard_files(rows)[0]
     shape = (len(rows), len(identity.label_names))
     _agree(artifact, path, "shape", str(tuple(logits.shape)), str(shape))
-    return logits
+    return logits[:, class_order(identity.label_names, label_names)]
 
 
 def _agree(artifact: Artifact, path: Path, field: str, actual: str, expected: str) -> None:

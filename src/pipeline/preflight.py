@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from torch.nn import ModuleDict
 
+from pipeline.classifier import Classifier
 from pipeline.core import settings
 from pipeline.core.settings import FINITE, Settings, Text, Whole, require, require_name
 from pipeline.corpus.cleaning import TASK_ROLES, general_roles
@@ -33,7 +34,7 @@ class Params(Settings):
     alpha: Annotated[float, Field(ge=0, le=1), FINITE]
     """Weight of the soft loss in stage 2; 1 - alpha is the weight of the gold labels."""
     max_length: Annotated[Whole, Field(ge=8)]
-    """Maximum number of tokens of a pair that teachers and student read."""
+    """Maximum number of tokens of a pair for the student, and for teachers that set no other."""
     general: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Corpora whose pools are joined for stage 1; their labels are not read there."""
     task: Text
@@ -44,6 +45,8 @@ class Params(Settings):
     """Pretrained weights by name; the ``weights`` of teachers and student name them."""
     teachers: dict[str, Teacher]
     """Teachers by name; the ``teachers`` of both stages choose from them."""
+    classifiers: dict[str, Classifier]
+    """Ready-made classifiers by name; both stages may name them like ``teachers``."""
     student: Student
     """The architecture of the student."""
     stage1: Stage1
@@ -59,19 +62,25 @@ class Params(Settings):
             ("stage2", self.stage2, (self.task,)),
         ):
             for name in stage.teachers:
-                _one_of(self.teachers, f"{where}.teachers", name)
+                _one_of([*self.teachers, *self.classifiers], f"{where}.teachers", name)
             without = [name for name in learned if not self.corpora[name].soft_label]
             expected = f"false, because corpora.{(without or [''])[0]} has no soft_label"
             require(not (stage.soft_label and without), f"{where}.soft_label", True, expected)
         self._check_weights("student", self.student.weights)
         can_teach = "train" in general_roles(self.corpora, self.general, self.task)
-        for name, teacher in self.teachers.items():
-            # A head has the name of its teacher and is an attribute of a module.
-            allowed = NAME.fullmatch(name) and name not in RESERVED
-            expected = "letters, digits, - and _ after a first letter, and not a reserved word"
+        for section, names in (("teachers", self.teachers), ("classifiers", self.classifiers)):
+            for name in names:
+                # A head has the name of its teacher and is an attribute of a module.
+                allowed = NAME.fullmatch(name) and name not in RESERVED
+                expected = "letters, digits, - and _ after a first letter, and not a reserved word"
+                require_name(
+                    bool(allowed) and not hasattr(ModuleDict, name), section, name, expected
+                )
+        for name in self.classifiers:
             require_name(
-                bool(allowed) and not hasattr(ModuleDict, name), "teachers", name, expected
+                name not in self.teachers, "classifiers", name, "other than those of teachers"
             )
+        for name, teacher in self.teachers.items():
             self._check_weights(f"teachers.{name}", teacher.weights)
             expected = (
                 "task, because the general corpora do not all have train and validation with the "
@@ -99,7 +108,7 @@ class Params(Settings):
 
     def _check_weights(self, user: str, weights: str) -> None:
         choices = [f"pretrained/{name}" for name in self.pretrained]
-        choices += [f"teachers/{name}" for name in self.teachers]
+        choices += [f"teachers/{name}" for name in (*self.teachers, *self.classifiers)]
         choices = [choice for choice in choices if choice != user.replace(".", "/")]
         _one_of(choices, f"{user}.weights", weights)
 

@@ -1,6 +1,8 @@
 """Pretrained weights, fetched once: what teachers and students start from."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from transformers import AutoConfig
@@ -8,22 +10,33 @@ from transformers import AutoConfig
 from pipeline.core.errors import UserError
 from pipeline.core.files import whole_directory
 from pipeline.core.settings import Settings, Text
-from pipeline.model import loading
+from pipeline.model.loading import Pooling, from_pretrained, separate_texts
 
 PACKAGE = "package:"
 
 
-class Pretrained(Settings):
-    """An entry of ``pretrained``: weights and tokenizer that trainings start from."""
+class Source(Settings):
+    """Where a model comes from."""
 
     source: Text
     """A model id on the hub, a directory, or ``package:NAME`` for weights in an installed package.
 
-    DVC does not track the files of a directory: after a change, run
-    ``dvc repro -f fetch_pretrained``.
+    DVC does not track the files of a directory: after a change, run ``dvc repro -f`` with
+    ``fetch_pretrained`` or ``fetch_classifier``.
     """
     revision: Text | None = None
     """Commit of the model on the hub."""
+
+
+class Pretrained(Source):
+    """An entry of ``pretrained``: weights and tokenizer that trainings start from."""
+
+    pooling: Pooling | None = None
+    """What heads read of a pair: ``mean`` over its tokens, ``cls`` (the first) or ``last``.
+
+    Default: what the weights say in ``1_Pooling/config.json``, else ``last`` for decoders, else
+    ``cls``.
+    """
 
 
 def fetch(settings: Pretrained, directory: Path) -> None:
@@ -31,28 +44,50 @@ def fetch(settings: Pretrained, directory: Path) -> None:
 
     Only safetensors are read and no remote code is run. Raises UserError if they cannot be loaded.
     """
-    name = _find(settings.source)
-    if settings.revision is None and not Path(name).is_dir():
-        raise UserError(
-            f"the weights '{settings.source}' are not a directory here, and a model on the hub "
-            "needs a revision, so that it stays the same: set the revision beside the source."
+    found = find(settings)
+    with loading(settings.source):
+        config = AutoConfig.from_pretrained(found, revision=settings.revision)
+        if config.is_encoder_decoder:
+            raise UserError(
+                f"the weights '{settings.source}' are an encoder-decoder, for which this pipeline "
+                "has no heads: name an encoder or a decoder, or a fine-tuned classifier under "
+                "classifiers."
+            )
+        encoder, tokenizer = from_pretrained(
+            found, config, settings.revision, pooling=settings.pooling
         )
-    try:
-        config = AutoConfig.from_pretrained(name, revision=settings.revision)
-        encoder, tokenizer = loading.from_pretrained(name, config, settings.revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"the weights '{settings.source}' could not be loaded ({reason}): name a directory, a "
-            "model on a hub that this machine can reach, or package:NAME."
-        ) from None
+    separate_texts(tokenizer)
     with whole_directory(directory) as draft:
         encoder.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
 
 
-def _find(source: str) -> str:
-    """The directory that ``source`` names, or the model id as it is."""
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """Turn the errors of transformers about ``source`` into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"the weights '{source}' could not be loaded ({reason}): name a directory, a model on "
+            "a hub that this machine can reach, or package:NAME."
+        ) from None
+
+
+def find(settings: Source) -> str:
+    """The directory or model id that ``settings`` name; raises UserError if it is neither."""
+    found = _in_package(settings.source)
+    if settings.revision is None and not Path(found).is_dir():
+        raise UserError(
+            f"the weights '{settings.source}' are not a directory here, and a model on the hub "
+            "needs a revision, so that it stays the same: set the revision beside the source."
+        )
+    return found
+
+
+def _in_package(source: str) -> str:
+    """The directory in an installed package, if ``source`` names one, else ``source`` as it is."""
     if not source.startswith(PACKAGE):
         return source
     package = source.removeprefix(PACKAGE)

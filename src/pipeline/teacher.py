@@ -14,7 +14,8 @@ from pipeline.core.settings import Text, Whole
 from pipeline.model.encoding import encode
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import GOLDEN, Card, PairModel
-from pipeline.training.loop import Epoch, Examples, train_and_save
+from pipeline.training.loop import Examples, Trained
+from pipeline.training.run import restarting, train_and_save
 from pipeline.training.settings import Training
 
 
@@ -27,8 +28,11 @@ class Teacher(Training):
     """Whether it learns the gold labels of the task or of the general corpus."""
     layers: Annotated[Whole, Field(ge=1)] | None = None
     """Number of lowest encoder layers to keep; default all."""
+    max_length: Annotated[Whole, Field(ge=8)] | None = None
+    """Maximum number of its own tokens of a pair; default that of the student."""
 
 
+@restarting
 def finetune_teacher(
     name: str,
     settings: Teacher,
@@ -37,12 +41,13 @@ def finetune_teacher(
     training: Rows,
     validation: Rows,
     models: Path,
-) -> list[Epoch]:
-    """Fine-tune teacher ``name`` on ``training`` and return its curve.
+) -> Trained:
+    """Fine-tune teacher ``name`` on ``training``.
 
     It starts from ``models/<settings.weights>`` with a new head and is saved to
-    ``models/teachers/<name>``. Losses are cross-entropies, in nats per row.
+    ``models/teachers/<name>``. Losses of its curve are cross-entropies, in nats per row.
     """
+    max_length = settings.max_length or max_length
     runtime.seed_step(settings.seed, -1)
     encoder, tokenizer = load_encoder(
         models / settings.weights,

@@ -2,8 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from pipeline.core.checkpoints import ROOT, run_identity
 from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash
 from pipeline.core.rows import Rows
-from pipeline.logits import SPLITS, Artifact, dumped
+from pipeline.logits import SPLITS, Artifact, TeacherIdentity, dumped
 
 MEAN = "mean"
 """The teacher whose logits are the mean of all teachers' logits."""
@@ -44,7 +43,8 @@ def content_hash(artifact: Artifact) -> str:
 def average(place: str, teachers: Sequence[str]) -> int:
     """Write the mean of the raw logits of ``teachers`` as an artifact; returns its number of rows.
 
-    Raises UserError if there are no teachers, or if they differ in what they read or in classes.
+    The mean has the classes in the order of the first teacher. Raises UserError if there are no
+    teachers, or if their classes differ.
     """
     if not teachers:
         raise UserError(
@@ -55,20 +55,25 @@ def average(place: str, teachers: Sequence[str]) -> int:
     identities = [logits.read_identity(artifact)[0] for artifact in artifacts]
     first = identities[0]
     for identity in identities:
-        if replace(identity, teacher=first.teacher, weights=first.weights) != first:
+        if set(identity.label_names) != set(first.label_names):
             raise UserError(
-                f"teachers '{first.teacher}' and '{identity.teacher}' differ in tokenizer, "
-                "max_length or label_names, so their logits have no mean: name other teachers in "
-                "params.yaml."
+                f"teachers '{first.teacher}' and '{identity.teacher}' differ in label_names, so "
+                "their logits have no mean: name other teachers in params.yaml."
             )
-    all_weights = " ".join(identity.weights for identity in identities)
-    weights = hashlib.sha256(all_weights.encode()).hexdigest()
+    together = TeacherIdentity(
+        MEAN,
+        weights=_joined(identity.weights for identity in identities),
+        tokenizer=_joined(identity.tokenizer for identity in identities),
+        max_length=max(identity.max_length for identity in identities),
+        precision=first.precision,
+        label_names=first.label_names,
+    )
 
     splits = [rows.read(place, split) for split in SPLITS[place]]
     means = {
         split.name: torch.stack(
             [
-                logits.read(artifact, identity, split)
+                logits.read(artifact, identity, split, first.label_names)
                 for artifact, identity in zip(artifacts, identities, strict=True)
             ]
         ).mean(dim=0)
@@ -83,7 +88,7 @@ def average(place: str, teachers: Sequence[str]) -> int:
     parts = ROOT / f"average_logits-{place}" / run
     logits.write(
         artifact_of(place, MEAN).directory,
-        replace(first, teacher=MEAN, weights=weights),
+        together,
         splits,
         notes={"mean_of": list(teachers)},
         score=mean,
@@ -91,3 +96,7 @@ def average(place: str, teachers: Sequence[str]) -> int:
     )
     shutil.rmtree(parts.parent)
     return sum(len(split) for split in splits)
+
+
+def _joined(hashes: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()

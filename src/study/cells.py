@@ -19,14 +19,14 @@ from pipeline.core.files import file_hash, whole_file
 from pipeline.core.rows import CORPORA
 from pipeline.student import stages
 from pipeline.student.settings import Stage
-from pipeline.training import loop
+from pipeline.training import run
 from study.averaging import artifact_of, content_hash
 from study.settings import Recipe, Study
 
 PREDICTIONS = Path("study/predictions")
 SPLITS = ("validation", "test")
 METADATA = "predictions"
-CODE = (*loop.CODE, stages.CODE)
+CODE = (*run.CODE, stages.CODE)
 """The code that determines what a student is."""
 
 
@@ -60,6 +60,12 @@ class StudentPredictions:
     parameters: int
     encoder: dict[str, Any]
     """The transformers configuration of its encoder."""
+    lengths: list[int]
+    """The numbers of tokens of the rows that it is timed on."""
+    temperature: float
+    """What the mean of the heads' logits is divided by before the softmax."""
+    failed: bool
+    """Whether its last training has failed: its loss stayed that of a constant predictor."""
 
 
 def cells(study: Study, models: Path, code: str) -> list[Cell]:
@@ -108,6 +114,9 @@ def write_predictions(cell: Cell, predictions: StudentPredictions) -> None:
         "identity": cell.identity,
         "parameters": predictions.parameters,
         "encoder": predictions.encoder,
+        "lengths": predictions.lengths,
+        "temperature": predictions.temperature,
+        "failed": predictions.failed,
     }
     with whole_file(cell.file) as draft:
         save_file(predictions.logits, draft, {METADATA: json.dumps(notes, sort_keys=True)})
@@ -119,4 +128,5 @@ def read_predictions(name: str, seeds: int) -> Iterator[StudentPredictions]:
         with safe_open(PREDICTIONS / f"{name}-{seed}.safetensors", framework="pt") as file:
             notes = json.loads(file.metadata()[METADATA])
             logits = {split: file.get_tensor(split) for split in SPLITS}
-        yield StudentPredictions(logits, notes["parameters"], notes["encoder"])
+        del notes["identity"]
+        yield StudentPredictions(logits, **notes)

@@ -11,7 +11,7 @@ from study.statistics import Estimate
 
 SYSTEM_COLUMNS = (
     *("table", "system", "accuracy", "low", "high", "seeds", "validation_accuracy", "parameters"),
-    *("speedup", "chosen"),
+    *("speedup", "chosen", "failed_seeds", "accuracy_without_failed"),
 )
 COMPARISON_COLUMNS = (
     *("table", "first", "second", "difference", "low", "high", "p", "corrected_p", "established"),
@@ -74,6 +74,7 @@ def markdown(results: Sequence[TableResult], rows: int) -> str:
     for result in results:
         parts.append(f"## {result.table.title}\n\n![{result.name}]({result.name}.png)\n")
         parts.append(_table(result.rows))
+        parts.append("".join(f"- {_failure(row)}\n" for row in result.rows if any(row.failed)))
         parts.append("".join(f"- {sentence(comparison)}\n" for comparison in result.comparisons))
     return "\n".join(part for part in parts if part)
 
@@ -91,7 +92,16 @@ def _table(rows: Sequence[TableRow]) -> str:
     )
 
 
+def _failure(row: TableRow) -> str:
+    """Which seeds of a system have failed, and its mean without them."""
+    without = row.without_failed
+    mean = f"without: {100 * without:.1f}" if without is not None else "no other seeds"
+    count = f"{sum(row.failed)} of {len(row.failed)}"
+    return f"{row.name}: {count} trainings failed, their loss stayed constant; {mean}"
+
+
 def _system_figures(row: TableRow) -> dict[str, Any]:
+    without = row.without_failed
     return {
         "system": row.name,
         **_rounded("accuracy", row.accuracy),
@@ -100,6 +110,8 @@ def _system_figures(row: TableRow) -> dict[str, Any]:
         "parameters": row.parameters,
         "speedup": round(row.speedup, 1),
         "chosen": row.chosen,
+        "failed_seeds": sum(row.failed),
+        "accuracy_without_failed": "" if without is None else round(without, 4),
     }
 
 

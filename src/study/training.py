@@ -6,6 +6,8 @@ from pathlib import Path
 from pipeline.core import rows
 from pipeline.core.checkpoints import ROOT
 from pipeline.core.errors import UserError
+from pipeline.core.rows import class_order
+from pipeline.logits import TIMED_ROWS
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
@@ -49,15 +51,25 @@ def train_cell(cell: Cell, start: Path) -> None:
         )
     model, tokenizer, card = pair_model.load(student)
     logits = {}
+    encoded = {}
     for split in SPLITS:
         labelled = rows.read("task", split)
-        if card.label_names != labelled.label_names:
+        if set(card.label_names) != set(labelled.label_names):
             raise UserError(
                 f"the student has the classes {', '.join(card.label_names)}, but {labelled.name} "
                 f"has {', '.join(labelled.label_names)}: add stage 2 to it"
             )
-        logits[split] = predict(model, encode(tokenizer, labelled, card.max_length), card.heads)
-    encoder = model.encoder.config.to_diff_dict()
-    write_predictions(cell, StudentPredictions(logits, pair_model.parameters(model), encoder))
+        encoded[split] = encode(tokenizer, labelled, card.max_length)
+        order = class_order(card.label_names, labelled.label_names)
+        logits[split] = predict(model, encoded[split], card.heads)[:, :, order].contiguous()
+    predictions = StudentPredictions(
+        logits,
+        parameters=pair_model.parameters(model),
+        encoder=model.encoder.config.to_diff_dict(),
+        lengths=encoded["test"].first(TIMED_ROWS).lengths.tolist(),
+        temperature=card.temperature,
+        failed=card.failed,
+    )
+    write_predictions(cell, predictions)
     if stage2:
         shutil.rmtree(student)

@@ -40,7 +40,7 @@ def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
     assert notes["parameters"] == sum(p.numel() for p in model.parameters())
     for rows in SPLITS:
         expected = predict(model, encode(tokenizer, rows, 12), [GOLDEN])[:, 0]
-        found = logits.read(Artifact(Path("task/t1"), "stage"), identity, rows)
+        found = logits.read(Artifact(Path("task/t1"), "stage"), identity, rows, LABEL_NAMES)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert not Path(".resume/dump_logits-task-t1").exists()
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,7 +18,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
 from pipeline.logits import Artifact, TeacherIdentity
 
-IDENTITY = TeacherIdentity("t1", "weights-1", "tokenizer-1", 48, ("irrelevant", "relevant"))
+LABEL_NAMES = ("irrelevant", "relevant")
+IDENTITY = TeacherIdentity("t1", "weights-1", "tokenizer-1", 48, "float32", LABEL_NAMES)
 NAME = "task-train.safetensors"
 
 
@@ -54,14 +56,14 @@ def edit(path: Path, change: Callable[[dict[str, str], torch.Tensor], torch.Tens
 
 def refusal(directory: Path, rows: Rows, identity: TeacherIdentity = IDENTITY) -> str:
     with pytest.raises(UserError) as error:
-        logits.read(artifact_of(directory), identity, rows)
+        logits.read(artifact_of(directory), identity, rows, LABEL_NAMES)
     assert "run `dvc repro -f dump_task_logits@t1`" in str(error.value)
     return str(error.value)
 
 
 def test_what_was_written_is_read_in_row_order(artifact: Path, rows: Rows) -> None:
     torch.testing.assert_close(
-        logits.read(artifact_of(artifact), IDENTITY, rows), scores(rows, 0, 100)
+        logits.read(artifact_of(artifact), IDENTITY, rows, LABEL_NAMES), scores(rows, 0, 100)
     )
     assert logits.read_identity(artifact_of(artifact))[0] == IDENTITY
 
@@ -75,7 +77,7 @@ def test_shards_and_parts_read_as_one(
     logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
     assert len(list(directory.glob("task-train-*-of-00004.safetensors"))) == 4
     torch.testing.assert_close(
-        logits.read(artifact_of(directory), IDENTITY, rows), scores(rows, 0, 100)
+        logits.read(artifact_of(directory), IDENTITY, rows, LABEL_NAMES), scores(rows, 0, 100)
     )
 
 
@@ -116,7 +118,8 @@ def test_a_killed_dump_goes_on_after_its_last_part(
     )
     assert asked == [0, 30, 60, 60, 90]
     torch.testing.assert_close(
-        logits.read(artifact_of(tmp_path / "t1"), IDENTITY, rows), scores(rows, 0, 100)
+        logits.read(artifact_of(tmp_path / "t1"), IDENTITY, rows, LABEL_NAMES),
+        scores(rows, 0, 100),
     )
 
 
@@ -161,28 +164,53 @@ def test_swapped_label_names_are_refused(artifact: Path, rows: Rows) -> None:
     assert 'its label_names is ["relevant", "irrelevant"]' in refusal(artifact, rows)
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "asked"),
-    [("tokenizer", "tokenizer-1", "other"), ("max_length", "48", "64")],
-)
-def test_a_student_that_reads_otherwise_than_the_teacher_is_refused(
-    artifact: Path, field: str, value: str, asked: str
+def test_columns_have_the_order_of_the_class_names_that_are_asked_for(
+    artifact: Path, rows: Rows
 ) -> None:
-    expected = {"tokenizer": "tokenizer-1", "max_length": "48", field: asked}
-    with pytest.raises(UserError, match=f"its {field} is {value}, but this run needs {asked}"):
-        logits.check_identity(
-            artifact_of(artifact),
-            tokenizer=expected["tokenizer"],
-            max_length=int(expected["max_length"]),
-        )
+    backwards = logits.read(artifact_of(artifact), IDENTITY, rows, ("relevant", "irrelevant"))
+    torch.testing.assert_close(backwards, scores(rows, 0, 100).flip(1))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tokenizer", "tokenizer-2"), ("max_length", 64), ("precision", "bfloat16")],
+)
+def test_a_file_of_the_same_weights_that_read_or_computed_otherwise_is_refused(
+    artifact: Path, rows: Rows, field: str, value: Any
+) -> None:
+    card = dataclasses.replace(IDENTITY, **{field: value})
+    assert f"its {field} is {getattr(IDENTITY, field)}, but this run needs {value}" in refusal(
+        artifact, rows, card
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_neither_written_nor_read(
+    artifact: Path, rows: Rows, tmp_path: Path, value: float
+) -> None:
+    def spoilt(rows: Rows, start: int, stop: int) -> torch.Tensor:
+        tensor = scores(rows, start, stop)
+        tensor[7, 1] = value
+        return tensor
+
+    parts = tmp_path / "parts"
+    with pytest.raises(UserError, match="teacher 't1' gives logits that are not finite"):
+        logits.write(tmp_path / "t1", IDENTITY, [rows], notes={}, score=spoilt, parts=parts)
+    assert not (tmp_path / "t1").exists()
+
+    def spoil(metadata: dict[str, str], tensor: torch.Tensor) -> torch.Tensor:
+        tensor[7, 1] = value
+        metadata["checksum"] = logits.checksum(tensor)
+        return tensor
+
+    edit(artifact / NAME, spoil)
+    assert "has logits that are not finite" in refusal(artifact, rows)
 
 
 def test_an_artifact_under_the_name_of_another_teacher_is_refused(artifact: Path) -> None:
     artifact.rename(artifact.with_name("t2"))
     with pytest.raises(UserError, match="its teacher is t1, but this run needs t2"):
-        logits.check_identity(
-            artifact_of(artifact.with_name("t2")), tokenizer="tokenizer-1", max_length=48
-        )
+        logits.read_identity(artifact_of(artifact.with_name("t2")))
 
 
 def test_a_truncated_file_is_refused(artifact: Path, rows: Rows) -> None:

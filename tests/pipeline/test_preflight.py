@@ -51,6 +51,20 @@ def test_the_default_params_are_valid() -> None:
         ("general", ["web", "web"], "but must be a list of different corpora"),
         ("student.weights", "tiny", "'student.weights' is 'tiny', but must be one of pretrained/"),
         ("teachers.t1.weights", "teachers/t1", "must be one of pretrained/tiny, teachers/t2"),
+        ("pretrained.tiny.pooling", "max", "is 'max', but must be one of mean, cls or last"),
+        ("teachers.t1.max_length", 4, "'teachers.t1.max_length' is 4, but must be at least 8"),
+        ("teachers.t1.restarts", -1, "'teachers.t1.restarts' is -1, but must be at least 0"),
+        ("classifiers.ready", {}, "'classifiers.ready.source' is missing"),
+        (
+            "classifiers.t1",
+            {"source": "x"},
+            "'classifiers' has an entry named 't1', but a name there must be other than those of",
+        ),
+        (
+            "classifiers.golden",
+            {"source": "x"},
+            "'classifiers' has an entry named 'golden', but a name there must be letters",
+        ),
         ("pretrained.tiny.path", "x", "'pretrained.tiny.path' is not a setting; pretrained.tiny"),
     ],
 )
@@ -69,6 +83,13 @@ def test_a_wrong_setting_is_refused(
 def test_a_teacher_cannot_have_any_name(name: str, content: dict[str, Any]) -> None:
     content["teachers"][name] = content["teachers"]["t1"]
     assert f"'teachers' has an entry named '{name}', but a name there" in refusal(content)
+
+
+def test_stages_may_name_classifiers_like_teachers(content: dict[str, Any]) -> None:
+    content["classifiers"]["ready"] = {"source": "org/model", "revision": "abc"}
+    content["stage1"]["teachers"] = ["t1", "ready"]
+    content["teachers"]["t2"]["weights"] = "teachers/ready"
+    assert settings.check(Params, content).stage1.teachers == ("t1", "ready")
 
 
 def test_a_corpus_without_the_split_that_it_needs_is_refused(content: dict[str, Any]) -> None:

@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 from conftest import LABEL_NAMES, pairs, tiny_params
-from transformers import AutoTokenizer
 
 from pipeline import logits
 from pipeline.core import rows, settings
 from pipeline.core.rows import CORPORA, Rows
 from pipeline.logits import SPLITS, TeacherIdentity, dumped
-from pipeline.model.loading import load_encoder, tokenizer_hash
+from pipeline.model.loading import load_encoder
 from pipeline.preflight import Params
 
 SETTINGS: dict[str, Any] = tiny_params(Path("corpora"), Path("bert"))
@@ -57,9 +56,10 @@ def prepare(bert: Path) -> None:
     sizes = {"general/pool": 60, "task/train": 32, "task/validation": 16, "task/test": 40}
     for seed, (name, count) in enumerate(sizes.items()):
         rows.write(CORPORA / f"{name}.arrow", [pairs(count, seed)], LABEL_NAMES)
-    tokenizer = tokenizer_hash(AutoTokenizer.from_pretrained(bert))
     for teacher in ("t1", "t2"):
-        identity = TeacherIdentity(teacher, f"weights of {teacher}", tokenizer, 16, LABEL_NAMES)
+        identity = TeacherIdentity(
+            teacher, f"weights of {teacher}", "tokenizer", 16, "float32", LABEL_NAMES
+        )
         scale = float(teacher[-1])
 
         def score(split: Rows, start: int, stop: int, scale: float = scale) -> torch.Tensor:
@@ -72,7 +72,12 @@ def prepare(bert: Path) -> None:
                 dumped(place, teacher).directory,
                 identity,
                 [rows.read(place, split) for split in names],
-                notes={"parameters": 1_000_000, "encoder": encoder},
+                notes={
+                    "parameters": 1_000_000,
+                    "encoder": encoder,
+                    "lengths": [12] * 40,
+                    "failed": False,
+                },
                 score=score,
                 parts=Path("parts"),
             )

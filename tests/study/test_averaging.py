@@ -1,6 +1,8 @@
 """The mean of the teachers: its logits, what it is refused for, and parts of an interrupted run."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,13 +25,45 @@ def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def read_pool(teacher: str) -> torch.Tensor:
     artifact = artifact_of("general", teacher)
-    return logits.read(artifact, logits.read_identity(artifact)[0], rows.read("general", "pool"))
+    return logits.read(
+        artifact, logits.read_identity(artifact)[0], rows.read("general", "pool"), LABEL_NAMES
+    )
 
 
 def test_the_mean_is_that_of_the_raw_logits() -> None:
     assert average("general", ["t1", "t2"]) == 60
     expected = (read_pool("t1") + read_pool("t2")) / 2
     torch.testing.assert_close(read_pool("mean"), expected)
+
+
+def test_teachers_of_other_tokenizers_and_class_orders_have_a_mean() -> None:
+    before = [read_pool(teacher) for teacher in ("t1", "t2")]
+    rewrite("t2", tokenizer="another", max_length=99, label_names=tuple(reversed(LABEL_NAMES)))
+    average("general", ["t1", "t2"])
+    torch.testing.assert_close(read_pool("mean"), (before[0] + before[1].flip(1)) / 2)
+    identity, _ = logits.read_identity(artifact_of("general", "mean"))
+    assert (identity.label_names, identity.max_length) == (LABEL_NAMES, 99)
+
+
+def test_teachers_of_other_classes_have_no_mean() -> None:
+    rewrite("t2", label_names=("no", "yes"))
+    with pytest.raises(UserError, match="'t1' and 't2' differ in label_names, so their logits"):
+        average("general", ["t1", "t2"])
+
+
+def rewrite(teacher: str, **changes: Any) -> None:
+    """Write the logits of a teacher on the pool again, under an identity that differs."""
+    artifact = dumped("general", teacher)
+    identity, notes = logits.read_identity(artifact)
+    pool = rows.read("general", "pool")
+    tensor = logits.read(artifact, identity, pool, identity.label_names)
+
+    def score(split: Rows, start: int, stop: int) -> torch.Tensor:
+        return tensor[start:stop].clone()
+
+    changed = replace(identity, **changes)
+    parts = Path("parts")
+    logits.write(artifact.directory, changed, [pool], notes=notes, score=score, parts=parts)
 
 
 def test_no_teachers_and_a_missing_mean_say_what_to_do() -> None:

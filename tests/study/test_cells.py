@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,9 +69,10 @@ def test_predictions_come_back_as_they_were_and_only_from_the_cell_that_made_the
     assert not is_done(cell)
     PREDICTIONS.mkdir(parents=True)
     said = {split: torch.randn(4, 1, 2) for split in ("validation", "test")}
-    write_predictions(cell, StudentPredictions(said, 7, {"model_type": "bert"}))
+    kept = StudentPredictions(said, 7, {"model_type": "bert"}, [12, 9], 1.5, True)
+    write_predictions(cell, kept)
     (read,) = read_predictions("gold", 1)
-    assert (read.parameters, read.encoder) == (7, {"model_type": "bert"})
+    assert replace(read, logits=said) == kept
     assert all(torch.equal(read.logits[split], said[split]) for split in said)
     assert is_done(cell)
     assert not is_done(found("string")["gold", 1])
@@ -84,7 +86,7 @@ def test_logits_of_another_precision_make_other_cells(monkeypatch: pytest.Monkey
     artifact = dumped("task", "t1")
     identity, notes = logits.read_identity(artifact)
     splits = [rows.read("task", split) for split in SPLITS["task"]]
-    exact = {split.name: logits.read(artifact, identity, split) for split in splits}
+    exact = {split.name: logits.read(artifact, identity, split, LABEL_NAMES) for split in splits}
 
     def score(split: Rows, start: int, stop: int) -> torch.Tensor:
         return (exact[split.name][start:stop] * 1.01).bfloat16().float()

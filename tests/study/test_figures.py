@@ -40,8 +40,9 @@ def found(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> l
             cell = Cell(name, seed, study.recipes[name], "identity", None)
             cell.file.parent.mkdir(parents=True, exist_ok=True)
             shape = {**encoder, "num_hidden_layers": layers}
-            write_predictions(cell, StudentPredictions(said, 1_000, shape))
-    return compute_tables(study, Path("models"))
+            failed = (name, seed) == ("gold", 1)
+            write_predictions(cell, StudentPredictions(said, 1_000, shape, [12] * 40, 1.0, failed))
+    return compute_tables(study)
 
 
 def answer(split: str, wrong: int, loudness: float) -> Tensor:
@@ -73,6 +74,25 @@ def test_combinations_answer_seed_by_seed_and_the_best_is_chosen_on_validation_r
     assert lines["mom"].parameters == 3_000
     assert lines["best"].chosen == "kd"
     assert lines["best"].by_seed == lines["kd"].by_seed
+
+
+def test_failed_seeds_are_counted_and_left_out_of_a_second_mean(found: list[TableResult]) -> None:
+    lines = {line.name: line for line in found[0].rows}
+    assert lines["gold"].failed == (True, False)
+    assert lines["gold"].without_failed == 0.9
+    assert lines["tmkd"].without_failed is None
+    # A vote in which one member has failed has failed.
+    assert lines["mom"].failed == (True, False)
+    report.write(found, Path("docs/study"), Path("metrics"), rows=40)
+    text = Path("docs/study/README.md").read_text()
+    assert "- gold: 1 of 2 trainings failed, their loss stayed constant; without: 90.0" in text
+    assert "- tmkd: " not in text
+    with Path("metrics/systems.csv").open() as file:
+        systems = {r["system"]: r for r in csv.DictReader(file) if r["table"] == "methods"}
+    assert systems["gold"]["failed_seeds"] == "1"
+    assert systems["gold"]["accuracy_without_failed"] == "0.9"
+    assert systems["tmkd"]["failed_seeds"] == "0"
+    assert systems["tmkd"]["accuracy_without_failed"] == ""
 
 
 def test_costs_add_up_where_several_answer(found: list[TableResult]) -> None:

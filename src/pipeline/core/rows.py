@@ -48,6 +48,11 @@ class Rows:
         return np.array(self.table["label"].to_numpy(), dtype=np.int64)
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether rows have gold labels; those of a pool have none."""
+        return bool((self.labels != UNLABELLED).any())
+
+    @property
     def soft_labels(self) -> np.ndarray | None:
         """The probabilities that the corpus brings, float32 of shape [rows, classes], if any."""
         if "soft_label" not in self.table.column_names:
@@ -68,6 +73,11 @@ class Rows:
         """A hash over the ordered row ids. It changes with any text and with the order."""
         batches = self.table.to_batches(max_chunksize=BATCH_ROWS)
         return fingerprint(row_ids(batch) for batch in batches)
+
+
+def class_order(own: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """The position in ``own`` of each class name in ``wanted``, which has the same names."""
+    return [tuple(own).index(name) for name in wanted]
 
 
 def fingerprint(ids: Iterable[np.ndarray]) -> str:

@@ -94,6 +94,11 @@ def precision() -> str:
     return chosen
 
 
+def tensor_type() -> str:
+    """The type that models compute in: float32 or bfloat16."""
+    return "bfloat16" if precision() == "bf16" else "float32"
+
+
 def fused_attention_is_slow() -> bool:
     """Whether PyTorch's fused attention is slower than the plain formula.
 

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.core.errors import UserError
+from pipeline.core.rows import row_ids
 
 LABEL_NAMES = ("irrelevant", "relevant")
 PACKAGES = (
@@ -39,7 +41,11 @@ PACKAGES = (
     "sympy",
     "torch",
 )
-SHARES = {"train": 0.15, "validation": 0.05, "test": 0.2, "pool": 0.6}
+SIZES = {"train": 1_800, "validation": 1_000, "pool": 4_000}
+"""Documents of each split; all others are the test split."""
+FORMER_SHARES = {"train": 0.15, "validation": 0.05, "test": 0.2, "pool": 0.6}
+FORMER_ROWS = {"train": 1_000, "validation": 300, "test": 1_500, "pool": 4_000}
+"""The splits that earlier settings were chosen with. None of their rows is in the test split."""
 FILES_AT_A_TIME = 32
 PASSAGE_WORDS = 26
 CANDIDATES = 3
@@ -66,12 +72,24 @@ class Document:
 def tables() -> dict[str, pa.Table]:
     """The pairs of every split: columns text_a (question), text_b (passage), label (int64).
 
-    A hash of its text decides to which split a docstring belongs. Its question and passage are in
-    no other split; copies and near copies are dropped first.
+    Question and passage of a docstring are in one split only; copies and near copies are dropped
+    first. The test split has the docstrings that were never used when settings were chosen.
     """
-    parts: dict[str, list[Document]] = {split: [] for split in SHARES}
+    former: dict[str, list[Document]] = {split: [] for split in FORMER_SHARES}
     for document in distinct(documents(PACKAGES)):
-        parts[_split(document)].append(document)
+        former[_former_split(document)].append(document)
+    seen: list[Document] = []
+    fresh: list[Document] = []
+    for split, candidates in former.items():
+        ordered = _ordered(candidates)
+        # A split was capped to the rows with the lowest ids.
+        by_id = np.argsort(row_ids(_pairs(ordered)), kind="stable")
+        seen += [ordered[i] for i in by_id[: FORMER_ROWS[split]]]
+        fresh += [ordered[i] for i in by_id[FORMER_ROWS[split] :]]
+    seen = _ordered(seen)
+    parts = {"test": fresh}
+    for split, count in SIZES.items():
+        parts[split], seen = seen[:count], seen[count:]
     return {split: _pairs(documents) for split, documents in parts.items()}
 
 
@@ -167,18 +185,23 @@ def _number(*parts: str) -> int:
     return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest(), "big")
 
 
-def _split(document: Document) -> str:
+def _former_split(document: Document) -> str:
     place = _number("split", document.question, document.passage) / 2**64
-    for split, share in SHARES.items():
+    for split, share in FORMER_SHARES.items():
         place -= share
         if place < 0:
             return split
     return split
 
 
+def _ordered(documents: list[Document]) -> list[Document]:
+    """The documents in an order that depends on each of them only: that of a hash."""
+    return sorted(documents, key=lambda d: _number("order", d.question, d.passage))
+
+
 def _pairs(documents: list[Document]) -> pa.Table:
-    """One row per document, ordered by a hash; every second one gets a wrong passage."""
-    documents = sorted(documents, key=lambda d: _number("order", d.question, d.passage))
+    """One row per document, in order; every second one gets a wrong passage."""
+    documents = _ordered(documents)
     packages: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
         packages[document.package].append(document)

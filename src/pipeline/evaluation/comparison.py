@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline import logits
 from pipeline.core.errors import UserError
-from pipeline.core.rows import Rows
+from pipeline.core.rows import Rows, class_order
 from pipeline.evaluation import speed
 from pipeline.evaluation.scoring import (
     Interval,
@@ -21,12 +21,11 @@ from pipeline.evaluation.scoring import (
     reliability,
     score,
 )
+from pipeline.evaluation.speed import Timed
 from pipeline.logits import Artifact
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
-from pipeline.model.inference import mean_probability, predict
-from pipeline.model.loading import tokenizer_hash
-from pipeline.model.pair_model import PairModel
+from pipeline.model.inference import mean_probability, predict, probabilities
 
 MEAN_OF_TEACHERS = "teachers' mean"
 
@@ -41,6 +40,8 @@ class SystemResult:
     parameters: int
     speedup: float
     """Pairs per second divided by those of the slowest teacher."""
+    failed: bool = False
+    """Whether its training has failed: its loss stayed that of a constant predictor."""
 
 
 @dataclass(frozen=True)
@@ -64,72 +65,74 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
     Raises UserError if the logits or the student do not fit ``test``.
     """
     student, tokenizer, card = pair_model.load(stage2)
-    if card.label_names != test.label_names:
+    if set(card.label_names) != set(test.label_names):
         raise UserError(
             f"{stage2} scores the classes {', '.join(card.label_names)}, but {test.name} has "
             f"{', '.join(test.label_names)}: run `dvc repro finetune_student`."
         )
     encoded = encode(tokenizer, test, card.max_length)
-    expected_tokenizer = tokenizer_hash(tokenizer)
-    all_logits: dict[str, Tensor] = {}
+    predicted: dict[str, Tensor] = {}
+    teacher_logits: list[Tensor] = []
     parameters: dict[str, int] = {}
+    failed: dict[str, bool] = {}
     architectures: dict[str, str] = {}
-    timed: dict[str, tuple[PairModel, Sequence[str]]] = {}
+    timed: dict[str, Timed] = {}
     for artifact in teachers:
         name = artifact.teacher
-        identity, notes = logits.check_identity(
-            artifact, tokenizer=expected_tokenizer, max_length=card.max_length
-        )
-        logits.check_labels(identity, test)
-        all_logits[name] = logits.read(artifact, identity, test)[:, None]
+        identity, notes = logits.read_identity(artifact)
+        logits.check_classes(name, identity.label_names, test)
+        teacher_logits.append(logits.read(artifact, identity, test, test.label_names).double())
+        predicted[name] = probabilities(teacher_logits[-1][:, None])
         parameters[name] = notes["parameters"]
-        architectures[name] = json.dumps(notes["encoder"], sort_keys=True)
+        failed[name] = notes["failed"]
+        # Teachers that compute the same are timed once.
+        encoder, lengths = notes["encoder"], notes["lengths"]
+        architectures[name] = json.dumps((encoder, lengths), sort_keys=True)
         if architectures[name] not in timed:
-            twin = speed.untrained_twin(notes["encoder"], len(test.label_names))
-            timed[architectures[name]] = (twin, list(twin.heads))
-    all_logits[MEAN_OF_TEACHERS] = torch.cat(list(all_logits.values()), dim=1)
+            twin = speed.untrained_twin(encoder, lengths, len(test.label_names))
+            timed[architectures[name]] = twin
+    predicted[MEAN_OF_TEACHERS] = mean_probability(torch.stack(teacher_logits, dim=1))
     parameters[MEAN_OF_TEACHERS] = sum(parameters.values())
     stage1_student, _, stage1_card = pair_model.load(stage1)
     students = {"stage 1": (stage1_student, stage1_card), "student": (student, card)}
     for name, (model, own_card) in students.items():
-        if own_card.label_names == test.label_names:
-            all_logits[name] = predict(model, encoded, own_card.heads)
+        if set(own_card.label_names) == set(test.label_names):
+            order = class_order(own_card.label_names, test.label_names)
+            own_logits = predict(model, encoded, own_card.heads)[:, :, order].double()
+            predicted[name] = probabilities(own_logits, own_card.temperature)
             parameters[name] = pair_model.parameters(model)
-            timed[name] = (model, own_card.heads)
-    rates = dict(
-        zip(
-            timed,
-            speed.pairs_per_second(list(timed.values()), encoded.first(speed.ROWS)),
-            strict=True,
-        )
-    )
+            failed[name] = own_card.failed
+            timed[name] = Timed(model, own_card.heads, encoded.first(logits.TIMED_ROWS))
+    rates = dict(zip(timed, speed.pairs_per_second(list(timed.values())), strict=True))
     rates |= {name: rates[architecture] for name, architecture in architectures.items()}
     rates[MEAN_OF_TEACHERS] = 1 / sum(1 / rates[name] for name in architectures)
     slowest = min(rates[name] for name in architectures)
-    speedups = {name: rates[name] / slowest for name in all_logits}
-    return _compare(test, all_logits, parameters, speedups)
+    speedups = {name: rates[name] / slowest for name in predicted}
+    return _compare(test, predicted, parameters=parameters, speedups=speedups, failed=failed)
 
 
 def _compare(
     test: Rows,
-    all_logits: dict[str, Tensor],
+    predicted: dict[str, Tensor],
+    *,
     parameters: dict[str, int],
     speedups: dict[str, float],
+    failed: dict[str, bool],
 ) -> Evaluation:
     labels, groups = test.labels, test.groups
-    probabilities = {name: mean_probability(own.double()) for name, own in all_logits.items()}
     systems = {
         name: SystemResult(
             score(own, labels, groups),
-            agreement(own, probabilities[MEAN_OF_TEACHERS]),
+            agreement(own, predicted[MEAN_OF_TEACHERS]),
             parameters[name],
             speedups[name],
+            failed.get(name, False),
         )
-        for name, own in probabilities.items()
+        for name, own in predicted.items()
     }
-    student = probabilities["student"]
+    student = predicted["student"]
     gains = {
-        name: gain(student, own, labels) for name, own in probabilities.items() if name != "student"
+        name: gain(student, own, labels) for name, own in predicted.items() if name != "student"
     }
     return Evaluation(
         len(test),

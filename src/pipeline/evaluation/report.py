@@ -56,6 +56,11 @@ def sentences(evaluation: Evaluation) -> list[str]:
             f"MAP: mean average precision over {questions:,} questions with right and wrong rows, "
             f"ranked by the probability of '{evaluation.label_names[-1]}', the last of label_names"
         )
+    for name, system in evaluation.systems.items():
+        if system.failed:
+            lines.append(
+                f"the training of {name} has failed: its loss stayed that of a constant prediction"
+            )
     for name, gain in evaluation.gains.items():
         established = gain.low > 0 or gain.high < 0
         verdict = "" if established else ", not established: the interval includes 0"
@@ -82,6 +87,7 @@ def metrics(evaluation: Evaluation) -> dict[str, Any]:
             "speedup": round(student.speedup, 1),
         },
         "accuracy_of": others,
+        "failed_trainings": sum(system.failed for system in systems.values()),
         "rows": evaluation.rows,
         **questions,
     }

@@ -2,45 +2,64 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from pipeline.model.encoding import Encoded
-from pipeline.model.inference import predict
+from pipeline.model.inference import Scorer, predict
 from pipeline.model.loading import without_pooler
 from pipeline.model.pair_model import GOLDEN, PairModel
 
 ROUNDS = 3
-ROWS = 128
-"""Number of rows that a model is timed on."""
 
 
-def untrained_twin(encoder: dict[str, Any], classes: int) -> PairModel:
+@dataclass(frozen=True)
+class Timed:
+    """A model, the heads that it predicts with, and the rows that it is timed on."""
+
+    model: Scorer
+    heads: Sequence[str]
+    encoded: Encoded
+
+
+def untrained_twin(encoder: dict[str, Any], lengths: Sequence[int], classes: int) -> Timed:
     """A model with random weights whose ``encoder`` has this transformers configuration.
 
-    Speed does not depend on weights, so a teacher can be timed where its weights are missing.
+    Its rows have ``lengths`` tokens. Speed depends neither on weights nor on tokens, so a teacher
+    can be timed where its weights and its tokenizer are missing.
     """
     settings = {key: value for key, value in encoder.items() if key != "model_type"}
     config = AutoConfig.for_model(encoder["model_type"], **settings)
     twin: PreTrainedModel = AutoModel.from_config(config, **without_pooler(config))
-    return PairModel(twin, [GOLDEN], head_layers=1, classes=classes, dropout=0.0)
+    offsets = np.cumsum([0, *lengths])
+    pad_id = config.pad_token_id or 0
+    encoded = Encoded(
+        # Any token but that of padding.
+        ids=np.full(offsets[-1], 0 if pad_id else 1, dtype=np.int32),
+        types=np.zeros(offsets[-1], dtype=np.uint8),
+        offsets=offsets,
+        has_types=getattr(config, "type_vocab_size", 0) > 1,
+        pad_id=pad_id,
+    )
+    model = PairModel(twin, [GOLDEN], head_layers=1, classes=classes, dropout=0.0)
+    return Timed(model, [GOLDEN], encoded)
 
 
-def pairs_per_second(
-    models: Sequence[tuple[PairModel, Sequence[str]]], encoded: Encoded
-) -> list[float]:
-    """The rate of each of ``models`` (given with their heads) on the same rows.
+def pairs_per_second(systems: Sequence[Timed]) -> list[float]:
+    """The rate of each of ``systems`` on its rows.
 
     The models take turns, so that other work on the machine affects all of them alike. A rate is
     the median of several rounds after a first one to warm up.
     """
-    rates: list[list[float]] = [[] for _ in models]
+    rates: list[list[float]] = [[] for _ in systems]
     for turn in range(ROUNDS + 1):
-        for (model, heads), own in zip(models, rates, strict=True):
+        for system, own in zip(systems, rates, strict=True):
             started = time.perf_counter()
-            predict(model, encoded, heads)
+            predict(system.model, system.encoded, system.heads)
             if turn:
-                own.append(len(encoded) / (time.perf_counter() - started))
+                own.append(len(system.encoded) / (time.perf_counter() - started))
     return [median(own) for own in rates]

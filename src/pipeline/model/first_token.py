@@ -1,4 +1,4 @@
-"""Compute the highest layer of a BERT at the first token only, because no head reads the others.
+"""Compute the highest layer of a BERT at the first token only, for heads that read no other.
 
 Keys and values still come from all tokens, so the state at the first token is the same. This saves
 five sixths of the layer's matrix products, in training and in inference.

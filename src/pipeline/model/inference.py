@@ -10,12 +10,15 @@ from torch.nn.functional import softmax
 from pipeline.core import runtime
 from pipeline.model.encoding import Encoded, collate, scoring_batches
 from pipeline.model.pair_model import PairModel
+from pipeline.model.sequence_classifier import SequenceClassifier
 
 BATCH_SIZE = 64
+Scorer = PairModel | SequenceClassifier
+"""A model that gives logits for text pairs."""
 
 
 def predict(
-    model: PairModel,
+    model: Scorer,
     encoded: Encoded,
     heads: Sequence[str],
     *,
@@ -38,17 +41,26 @@ def predict_together(model: PairModel, encoded: Encoded, heads: Sequence[str]) -
     return logits.cpu()
 
 
-def mean_probability(logits: Tensor) -> Tensor:
-    """The mean of the softmax outputs of several heads or models (paper equation 6).
+def probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """The prediction of a model: the softmax of the mean of its heads' logits.
 
     ``logits`` has shape [rows, heads, classes]. The result has shape [rows, classes] and the dtype
-    of ``logits``, and sums to 1 per row.
+    of ``logits``, and sums to 1 per row. ``docs/method.md`` compares this with equation 6 of the
+    paper, which averages softmax outputs.
+    """
+    return softmax(logits.mean(dim=1) / temperature, dim=-1)
+
+
+def mean_probability(logits: Tensor) -> Tensor:
+    """The prediction of several models together: the mean of their softmax outputs.
+
+    ``logits`` has shape [rows, models, classes]. The result is like that of ``probabilities``.
     """
     return softmax(logits, dim=-1).mean(dim=1)
 
 
 def _score(
-    model: PairModel,
+    model: Scorer,
     encoded: Encoded,
     heads: Sequence[str],
     batches: Sequence[np.ndarray],

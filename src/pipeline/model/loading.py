@@ -1,18 +1,44 @@
 """Load pretrained encoders and their tokenizers with transformers."""
 
 import hashlib
+import inspect
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging
+from transformers.utils.hub import cached_file
 
 from pipeline.core.errors import UserError
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
+Pooling = Literal["mean", "cls", "last"]
+"""What a head reads of a pair: the mean over its tokens, its first or its last token."""
+POOLING_FILE = "1_Pooling/config.json"
+"""Where the weights of sentence-transformers say how they are pooled."""
+POOLING_MODES: dict[str, Pooling] = {
+    "mean": "mean",
+    "pooling_mode_mean_tokens": "mean",
+    "cls": "cls",
+    "pooling_mode_cls_token": "cls",
+    "lasttoken": "last",
+    "pooling_mode_lasttoken": "last",
+}
+"""The pooling that heads read, by its names there."""
 PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
 
 
@@ -34,23 +60,40 @@ def load_encoder(
             f"{directory} has {depth} layers, so it cannot give its lowest {layers}: set fewer "
             "layers in params.yaml, or other weights."
         )
-    if max_length > (longest := getattr(config, "max_position_embeddings", max_length)):
+    config.num_hidden_layers = layers or depth
+    if getattr(config, "layer_types", None):
+        # ModernBERT and others list what each layer is.
+        config.layer_types = config.layer_types[: config.num_hidden_layers]
+    # Model families name their dropout rates differently, but always with one of these words.
+    for name, value in config.to_dict().items():
+        if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float):
+            setattr(config, name, dropout)
+    encoder, tokenizer = from_pretrained(directory, config)
+    if max_length > (longest := longest_input(encoder, max_length)):
         raise UserError(
             f"params.yaml: 'max_length' is {max_length}, but {directory} reads at most {longest} "
             "tokens."
         )
-    config.num_hidden_layers = layers or depth
-    # Model families name their dropout rates differently, but always with this word.
-    for name, value in config.to_dict().items():
-        if "dropout" in name and isinstance(value, float):
-            setattr(config, name, dropout)
-    return from_pretrained(directory, config)
+    return encoder, tokenizer
 
 
 def from_pretrained(
-    name: str | Path, config: PretrainedConfig, revision: str | None = None
+    name: str | Path,
+    config: PretrainedConfig,
+    revision: str | None = None,
+    *,
+    pooling: Pooling | None = None,
 ) -> tuple[PreTrainedModel, Any]:
-    """Encoder and tokenizer from a directory or hub id; raises what transformers raises."""
+    """Encoder and tokenizer from a directory or hub id; raises what transformers raises.
+
+    Its configuration records the pooling as ``head_pooling``, so that it stays with the weights:
+    ``pooling``, else what was recorded, else ``natural_pooling``.
+    """
+    recorded = getattr(config, "head_pooling", None)
+    config.head_pooling = pooling or recorded or natural_pooling(name, config, revision)
+    if hasattr(config, "use_cache"):
+        # Decoders would keep the keys and values of all tokens for a next token.
+        config.use_cache = False
     encoder = AutoModel.from_pretrained(
         name,
         config=config,
@@ -59,12 +102,91 @@ def from_pretrained(
         dtype=torch.float32,
         **without_pooler(config),
     )
-    return encoder, AutoTokenizer.from_pretrained(name, revision=revision)
+    return encoder, load_tokenizer(name, config, revision)
+
+
+def load_tokenizer(name: str | Path, config: PretrainedConfig, revision: str | None = None) -> Any:
+    """The tokenizer of a directory or hub id, which returns what a model of ``config`` reads.
+
+    A padding token is added where it has none. Raises UserError if it is not one of the tokenizers
+    library, or cannot pad.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+    if not tokenizer.is_fast:
+        raise UserError(f"'{name}' has no tokenizer.json, which this pipeline needs.")
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(f"the tokenizer of '{name}' has neither a padding nor an end token.")
+        tokenizer.pad_token = tokenizer.eos_token
+    if getattr(config, "type_vocab_size", 0) < 2:
+        inputs = tokenizer.model_input_names
+        tokenizer.model_input_names = [one for one in inputs if one != "token_type_ids"]
+    return tokenizer
+
+
+def natural_pooling(
+    name: str | Path, config: PretrainedConfig, revision: str | None = None
+) -> Pooling:
+    """What the weights say of themselves, else the last token of a decoder, else the first.
+
+    Raises UserError if the weights name a pooling that heads here cannot read.
+    """
+    path = cached_file(
+        name,
+        POOLING_FILE,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+    )
+    if path is None:
+        return "last" if is_decoder(config) else "cls"
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    # Newer files name the mode, older ones have a flag for each.
+    flags = [key for key, value in content.items() if key.startswith("pooling_mode_") and value]
+    modes = [content["pooling_mode"]] if "pooling_mode" in content else flags
+    if len(modes) != 1 or str(modes[0]) not in POOLING_MODES:
+        raise UserError(
+            f"{POOLING_FILE} of '{name}' names another pooling than mean, cls or last: set pooling "
+            "beside the source in params.yaml."
+        )
+    return POOLING_MODES[modes[0]]
+
+
+def is_decoder(config: PretrainedConfig) -> bool:
+    """Whether this is a model like GPT, whose tokens see only those before them."""
+    kind = type(config)
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
+
+
+def separate_texts(tokenizer: Any) -> None:
+    """Let a tokenizer that puts nothing around two texts put its end token after each.
+
+    Those of GPT-2 and its like do not. Their model could not tell where the first text ends, and
+    the last token, which heads read, would be any word.
+    """
+    if tokenizer.num_special_tokens_to_add(pair=True) == 0 and tokenizer.eos_token:
+        end = tokenizer.eos_token
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"$A {end}",
+            pair=f"$A {end} $B:1 {end}:1",
+            special_tokens=[(end, tokenizer.eos_token_id)],
+        )
 
 
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
-    """The argument that leaves out the pooler of a BERT, which no head here reads."""
-    return {"add_pooling_layer": False} if config.model_type == "bert" else {}
+    """The argument that leaves out the pooler of BERT and its like, which no head here reads."""
+    model_class = cast(type[PreTrainedModel], MODEL_MAPPING[type(config)])
+    accepted = inspect.signature(model_class).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+
+
+def longest_input(model: PreTrainedModel, unlimited: int) -> int:
+    """The number of tokens that ``model`` can read, or ``unlimited`` if it states no limit."""
+    longest: int = getattr(model.config, "max_position_embeddings", unlimited)
+    for name, module in model.named_modules():
+        # The positions of RoBERTa and its like start after the number of the padding token.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None):
+            return longest - int(cast(Any, module).padding_idx) - 1
+    return longest
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

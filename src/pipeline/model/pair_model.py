@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash, read_json, whole_directory, write_json
 from pipeline.model.encoding import Batch
 from pipeline.model.first_token import only_first_token
-from pipeline.model.loading import load_encoder
+from pipeline.model.loading import Pooling, load_encoder
 
 GOLDEN = "golden"
 """The head that learns from gold labels. Every other head has the name of its teacher."""
@@ -35,10 +35,16 @@ class Card:
     """Head names in the order of the logits."""
     teachers: dict[str, str] = field(default_factory=dict)
     """For each soft head the hash of the teacher weights whose logits it learned from."""
+    temperature: float = 1.0
+    """What the mean of the heads' logits is divided by before the softmax."""
+    seed: int = 0
+    """The seed that it was trained with, after restarts."""
+    failed: bool = False
+    """Whether its training has failed: its loss stayed that of a constant predictor."""
 
 
 class PairModel(nn.Module):
-    """Scores text pairs. Each head reads the state of the encoder at the first token, [CLS]."""
+    """Scores text pairs. Each head reads the states of the encoder as ``pool`` combines them."""
 
     encoder: PreTrainedModel
 
@@ -56,30 +62,54 @@ class PairModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classes = classes
         self.heads = nn.ModuleDict({name: self._new_head(head_layers) for name in heads})
-        if (pooler := getattr(encoder, "pooler", None)) is not None:
-            # No head reads it, and processes that train together would wait for its gradient.
-            pooler.requires_grad_(False)
-        only_first_token(encoder)
+        if encoder.config.head_pooling == "cls":
+            only_first_token(encoder)
         if runtime.fused_attention_is_slow():
             encoder.set_attn_implementation("eager")
 
     def _new_head(self, fully_connected: int) -> nn.Sequential:
         """A head of so many fully connected layers with ReLU between them."""
         width = self.encoder.config.hidden_size
+        deviation = getattr(self.encoder.config, "initializer_range", 0.02)
         layers: list[nn.Module] = []
         for _ in range(fully_connected - 1):
             layers += [nn.Linear(width, width), nn.ReLU()]
         layers.append(nn.Linear(width, self.classes))
         for module in layers:
             if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=self.encoder.config.initializer_range)
+                nn.init.normal_(module.weight, std=deviation)
                 nn.init.zeros_(module.bias)
         return nn.Sequential(*layers)
 
     def forward(self, batch: Batch, heads: Sequence[str]) -> Tensor:
         """Logits of the named heads, float32 of shape [rows, heads, classes]."""
-        state = self.dropout(self.encoder(**batch).last_hidden_state[:, 0])
+        hidden = self.encoder(**batch).last_hidden_state
+        pooled = pool(hidden, batch["attention_mask"], self.encoder.config.head_pooling)
+        state = self.dropout(pooled)
         return torch.stack([self.heads[name](state).float() for name in heads], dim=1)
+
+
+def reorder_classes(head: nn.Module, order: Sequence[int]) -> None:
+    """Let class i of ``head`` be what its class ``order[i]`` was."""
+    last = [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight[list(order)])
+        last.bias.copy_(last.bias[list(order)])
+
+
+def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """What a head reads of ``hidden`` [rows, tokens, width]: float of shape [rows, width].
+
+    ``mean`` averages over the tokens of a row, special tokens included, as sentence-transformers
+    does. Padding must be on the right.
+    """
+    if pooling == "cls":
+        return hidden[:, 0]
+    if pooling == "last":
+        last = attention_mask.sum(dim=1) - 1
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    weights = attention_mask[:, :, None].float()
+    return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 def save(directory: Path, model: PairModel, tokenizer: Any, *, card: Card) -> None:
@@ -96,12 +126,7 @@ def save(directory: Path, model: PairModel, tokenizer: Any, *, card: Card) -> No
 
 def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
     """Model, tokenizer and card that ``save`` wrote; raises UserError if they are missing."""
-    if not (directory / "card.json").exists():
-        raise UserError(f"{directory} holds no model: run the stage that makes it, or `dvc pull`.")
-    content = read_json(directory / "card.json")
-    content["label_names"] = tuple(content["label_names"])
-    content["heads"] = tuple(content["heads"])
-    card = Card(**content)
+    card = read_card(directory)
     encoder, tokenizer = load_encoder(directory, dropout=dropout)
     model = PairModel(
         encoder,
@@ -114,9 +139,19 @@ def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
     return model, tokenizer, card
 
 
+def read_card(directory: Path) -> Card:
+    """The card of a saved model; raises UserError if it is missing."""
+    if not (directory / "card.json").exists():
+        raise UserError(f"{directory} holds no model: run the stage that makes it, or `dvc pull`.")
+    content = read_json(directory / "card.json")
+    content["label_names"] = tuple(content["label_names"])
+    content["heads"] = tuple(content["heads"])
+    return Card(**content)
+
+
 def weights_hash(directory: Path) -> str:
     """A hash over the weights of a saved model."""
-    return file_hash(directory / "model.safetensors", directory / "heads.safetensors")
+    return file_hash(*sorted(directory.glob("*.safetensors")))
 
 
 def parameters(model: nn.Module) -> int:

@@ -11,40 +11,42 @@ from torch import Tensor
 from pipeline import logits
 from pipeline.core import runtime
 from pipeline.core.errors import UserError
-from pipeline.core.rows import Rows
+from pipeline.core.rows import Rows, class_order
 from pipeline.logits import Artifact
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import mean_probability
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
+from pipeline.model.pair_model import GOLDEN, Card, PairModel, reorder_classes
 from pipeline.student.losses import soft_loss, student_loss
 from pipeline.student.settings import Stage1, Stage2, Student
 from pipeline.student.targets import (
     HELD_OUT,
-    check_teachers,
     draw,
     is_held_out,
     read_targets,
+    read_teachers,
     soft_heads,
     teacher_weights,
 )
-from pipeline.training.loop import Epoch, Examples, train_and_save
+from pipeline.training.loop import Examples, Trained
+from pipeline.training.run import restarting, train_and_save
 
 CODE = "pipeline.student"
 """The code, beside that of all trainings, that determines the result of both stages."""
 
 
 @dataclass(frozen=True)
-class SoftHeads:
-    """How the soft heads of stage 2 start, by name."""
+class TrainedStudent(Trained):
+    """A finished stage 2, and how its soft heads have started."""
 
     carried_over: tuple[str, ...]
-    """With the weights that they have after stage 1."""
+    """Soft heads that started with the weights that they have after stage 1."""
     new: tuple[str, ...]
-    """With random weights."""
+    """Soft heads that started with random weights."""
 
 
+@restarting
 def distill(
     student: Student,
     settings: Stage1,
@@ -54,13 +56,13 @@ def distill(
     teachers: Sequence[Artifact],
     start: Path,
     directory: Path,
-) -> list[Epoch]:
+) -> Trained:
     """Stage 1 (paper equation 4): train soft heads on ``pool``, which has no gold labels.
 
     ``teachers`` are the logits of ``settings.teachers``, in that order. The student starts from the
-    weights in ``start`` and is saved to ``directory``. Returns its curve: losses are mean soft
-    losses per row, accuracy is agreement with the mean of the teachers, and one in ``HELD_OUT``
-    rows is held out for validation.
+    weights in ``start`` and is saved to ``directory``. Losses of its curve are mean soft losses per
+    row, accuracy is agreement with the mean of the teachers, and one in ``HELD_OUT`` rows is held
+    out for validation.
     """
     held_out = is_held_out(pool)
     if len(pool) < HELD_OUT or held_out.all():
@@ -72,11 +74,14 @@ def distill(
     encoder, tokenizer = load_encoder(
         start, layers=student.layers, dropout=settings.dropout, max_length=max_length
     )
-    identities = check_teachers(teachers, tokenizer, max_length)
-    label_names = identities[0].label_names if identities else pool.label_names
+    identities = read_teachers(teachers)
+    label_names = pool.label_names
+    if identities and set(identities[0].label_names) != set(label_names):
+        # A pool may have other classes, because its labels are not read.
+        label_names = identities[0].label_names
     if settings.soft_label:
         for identity in identities:
-            logits.check_labels(identity, pool)
+            logits.check_classes(identity.teacher, identity.label_names, pool)
     heads = soft_heads(settings)
     model = PairModel(
         encoder,
@@ -88,7 +93,13 @@ def distill(
 
     def examples() -> list[Examples]:
         """For training and validation; the logits of all rows are in memory only here."""
-        targets = read_targets(teachers, identities, pool, soft_label=settings.soft_label)
+        targets = read_targets(
+            teachers,
+            identities,
+            pool,
+            label_names=label_names,
+            soft_label=settings.soft_label,
+        )
         learned = draw(settings.rows, ~held_out, pool.name)
         parts = []
         for mask in (learned, held_out):
@@ -120,6 +131,7 @@ def distill(
     )
 
 
+@restarting
 def finetune_student(
     student: Student,
     settings: Stage2,
@@ -131,7 +143,7 @@ def finetune_student(
     teachers: Sequence[Artifact],
     start: Path,
     directory: Path,
-) -> tuple[list[Epoch], SoftHeads]:
+) -> TrainedStudent:
     """Stage 2 (paper equation 5): learn gold labels and the teachers' logits together.
 
     ``teachers`` are the logits of ``settings.teachers``, in that order. The student starts from
@@ -151,10 +163,10 @@ def finetune_student(
         encoder, tokenizer = load_encoder(
             start, layers=student.layers, dropout=settings.dropout, max_length=max_length
         )
-    identities = check_teachers(teachers, tokenizer, max_length)
+    identities = read_teachers(teachers)
     label_names = training.label_names
     for identity in identities:
-        logits.check_labels(identity, training)
+        logits.check_classes(identity.teacher, identity.label_names, training)
     runtime.seed_step(settings.seed, -1)
     model = PairModel(
         encoder,
@@ -165,16 +177,19 @@ def finetune_student(
     )
     weights = teacher_weights(identities, own_soft_heads)
     carried_over: tuple[str, ...] = ()
-    if stage1_student and stage1_card and stage1_card.label_names == label_names:
+    if stage1_student and stage1_card and set(stage1_card.label_names) == set(label_names):
         carried_over = tuple(
             head for head in own_soft_heads if stage1_card.teachers.get(head) == weights[head]
         )
         for head in carried_over:
             model.heads[head].load_state_dict(stage1_student.heads[head].state_dict())
+            reorder_classes(model.heads[head], class_order(stage1_card.label_names, label_names))
 
     def examples(rows: Rows, count: int | None) -> Examples:
         soft_label = settings.soft_label and alpha > 0
-        targets = read_targets(teachers, identities, rows, soft_label=soft_label)
+        targets = read_targets(
+            teachers, identities, rows, label_names=label_names, soft_label=soft_label
+        )
         mask = draw(count, np.ones(len(rows), dtype=bool), rows.name)
         tokens = encode(tokenizer, rows, max_length, mask=mask)
         return Examples(
@@ -192,7 +207,7 @@ def finetune_student(
             temperature=settings.temperature,
         )
 
-    curve = train_and_save(
+    trained = train_and_save(
         model,
         tokenizer,
         Card(label_names, max_length, student.head_layers, heads, weights),
@@ -204,7 +219,7 @@ def finetune_student(
         more_settings=(student, alpha, max_length),
         code=CODE,
         name="stage 2",
+        calibrated=True,
     )
-    return curve, SoftHeads(
-        carried_over, tuple(head for head in own_soft_heads if head not in carried_over)
-    )
+    new = tuple(head for head in own_soft_heads if head not in carried_over)
+    return TrainedStudent(**vars(trained), carried_over=carried_over, new=new)

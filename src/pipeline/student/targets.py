@@ -1,17 +1,15 @@
 """What the soft heads learn: the teachers' logits, and the soft labels of the corpus as logits."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import logits
+from pipeline import console, logits
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
 from pipeline.logits import Artifact, TeacherIdentity
-from pipeline.model.loading import tokenizer_hash
 from pipeline.student.settings import Stage
 
 SOFT_LABEL = "soft_label"
@@ -27,20 +25,19 @@ def soft_heads(settings: Stage) -> tuple[str, ...]:
     return (*settings.teachers, SOFT_LABEL) if settings.soft_label else settings.teachers
 
 
-def check_teachers(
-    artifacts: Sequence[Artifact], tokenizer: Any, max_length: int
-) -> list[TeacherIdentity]:
-    """The identity of each teacher, checked against what the student reads.
+def read_teachers(artifacts: Sequence[Artifact]) -> list[TeacherIdentity]:
+    """The identity of each teacher. Their tokenizers may differ, as logits belong to texts.
 
-    Raises UserError if one has another tokenizer or ``max_length``, or if their classes differ.
+    A teacher whose training has failed is named in the log. Raises UserError if classes differ.
     """
-    expected = tokenizer_hash(tokenizer)
-    teachers = [
-        logits.check_identity(artifact, tokenizer=expected, max_length=max_length)[0]
-        for artifact in artifacts
-    ]
+    teachers = []
+    for artifact in artifacts:
+        teacher, notes = logits.read_identity(artifact)
+        teachers.append(teacher)
+        if notes.get("failed"):
+            console.say(f"The student learns from '{teacher.teacher}', whose training has failed.")
     for teacher in teachers[1:]:
-        if teacher.label_names != teachers[0].label_names:
+        if set(teacher.label_names) != set(teachers[0].label_names):
             raise UserError(
                 f"teachers '{teachers[0].teacher}' and '{teacher.teacher}' have different classes "
                 f"({', '.join(teachers[0].label_names)}; {', '.join(teacher.label_names)}): all "
@@ -54,16 +51,20 @@ def read_targets(
     teachers: Sequence[TeacherIdentity],
     rows: Rows,
     *,
+    label_names: Sequence[str],
     soft_label: bool,
 ) -> Tensor:
-    """The logits that each soft head learns, float32 of shape [rows, soft heads, classes]."""
+    """The logits that each soft head learns, float32 of shape [rows, soft heads, classes].
+
+    The classes are in the order of ``label_names``.
+    """
     targets = [
-        logits.read(artifact, teacher, rows)
+        logits.read(artifact, teacher, rows, label_names)
         for artifact, teacher in zip(artifacts, teachers, strict=True)
     ]
     if soft_label:
         targets.append(_soft_label_logits(rows))
-    return torch.stack(targets, 1) if targets else torch.empty(len(rows), 0, len(rows.label_names))
+    return torch.stack(targets, 1) if targets else torch.empty(len(rows), 0, len(label_names))
 
 
 def _soft_label_logits(rows: Rows) -> Tensor:

@@ -5,26 +5,22 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline import console
 from pipeline.core import runtime
-from pipeline.core.checkpoints import Checkpoint, run_identity
+from pipeline.core.checkpoints import Checkpoint
 from pipeline.core.errors import UserError
-from pipeline.model import pair_model
 from pipeline.model.encoding import Encoded, collate, training_batches
-from pipeline.model.inference import mean_probability, predict_together
-from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.inference import predict_together, probabilities
+from pipeline.model.pair_model import PairModel
+from pipeline.training.failure import LossWatch, constant_loss
 from pipeline.training.optimizer import learning_rate_factor, make_optimizer
 from pipeline.training.settings import Training
 from pipeline.training.vocabulary import only_tokens_of
 
-CODE = ("pipeline.core.checkpoints", "pipeline.core.runtime", "pipeline.model", "pipeline.training")
-"""The code that determines the result of every training."""
 STEPS_BETWEEN_CHECKS = 20
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -48,6 +44,17 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A finished training."""
+
+    curve: list["Epoch"]
+    seed: int
+    """The seed of this training, after restarts."""
+    failed: bool
+    """Whether its loss stayed that of a constant predictor to the end."""
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One line of a training curve: mean loss per row, and accuracy from 0 to 1.
 
@@ -62,55 +69,6 @@ class Epoch:
     validation_accuracy: float
 
 
-def train_and_save(
-    model: PairModel,
-    tokenizer: Any,
-    card: Card,
-    *,
-    directory: Path,
-    training: Examples,
-    validation: Examples,
-    loss: Loss,
-    settings: Training,
-    more_settings: Any,
-    code: str,
-    name: str,
-) -> list[Epoch]:
-    """Train ``model``, save it to ``directory`` and return its curve.
-
-    An interrupted training resumes if the settings (``settings`` and ``more_settings``), weights,
-    examples, precision and code (``CODE`` and ``code``) are the same. ``name`` is shown to people.
-    Of several processes, the main one saves.
-    """
-    arrays = [
-        array
-        for examples in (training, validation)
-        for array in (
-            examples.tokens.ids,
-            examples.labels.numpy(),
-            examples.teacher_logits.numpy(),
-        )
-    ]
-    identity = run_identity(
-        (settings, more_settings), code=(*CODE, code), model=model, arrays=arrays
-    )
-    checkpoint = Checkpoint(f"{directory.parent.name}-{directory.name}", identity)
-    curve = train(
-        model,
-        training,
-        validation,
-        heads=card.heads,
-        loss=loss,
-        settings=settings,
-        name=name,
-        checkpoint=checkpoint,
-    )
-    if runtime.is_main_process():
-        pair_model.save(directory, model, tokenizer, card=card)
-        checkpoint.clear()
-    return curve
-
-
 def train(
     model: PairModel,
     training: Examples,
@@ -121,11 +79,12 @@ def train(
     settings: Training,
     name: str,
     checkpoint: Checkpoint,
-) -> list[Epoch]:
-    """Train ``model`` in place and return its curve; resumes from ``checkpoint`` if it was saved.
+) -> Trained:
+    """Train ``model`` in place; resumes from ``checkpoint`` if it was saved.
 
-    Several processes share every batch, and all end with the same weights. Raises UserError at the
-    first step whose loss is not finite.
+    Several processes share every batch, and all end with the same weights. A training that is no
+    better than a constant predictor after a third of its steps is reported, and ends there if it is
+    to be restarted. Raises UserError at the first step whose loss is not finite.
     """
     with ExitStack() as stack:
         tokens, validation_tokens = stack.enter_context(
@@ -136,30 +95,34 @@ def train(
         optimizer = make_optimizer(model, settings)
         steps_per_epoch = math.ceil(len(training) / settings.batch_size)
         total = steps_per_epoch * settings.epochs
+        third = math.ceil(total / 3)
         model.to(engine.device)
         progress = checkpoint.load(model, optimizer) or {"step": 0, "sums": [0, 0], "curve": []}
         step = int(progress["step"])
         loss_sum, hits = progress["sums"]
+        constant = constant_loss(training.labels, training.teacher_logits, len(heads), loss)
+        watch = LossWatch(constant, total, progress.get("watched"))
         curve = [Epoch(**line) for line in progress["curve"]]
         if step:
             console.say(f"{name}: resumes from step {step} of {total}.")
         prepared_model, prepared_optimizer = engine.prepare(model, optimizer)
-        unread: list[Tensor] = []
+        unread: list[tuple[int, Tensor]] = []
         last_saved = time.monotonic()
 
         def read_sums() -> None:
             """Add up loss and hits of the last steps; reading them waits for the device."""
             nonlocal loss_sum, hits
-            sums = torch.stack(unread).tolist() if unread else []
-            for back, (step_loss, step_hits) in enumerate(sums):
+            sums = torch.stack([sums for _, sums in unread]).tolist() if unread else []
+            first = step - len(sums)
+            for number, (step_loss, step_hits) in enumerate(sums, start=first):
                 if not math.isfinite(step_loss):
-                    failed = step - len(sums) + back + 1
                     raise UserError(
-                        f"{name}: the loss is {step_loss} at step {failed} of {total}; "
+                        f"{name}: the loss is {step_loss} at step {number + 1} of {total}; "
                         "lower lr, raise warmup, or look for logits that are not finite."
                     )
                 loss_sum += step_loss
                 hits += step_hits
+                watch.add(number, step_loss, rows=unread[number - first][0])
             unread.clear()
 
         rows = len(training) * settings.epochs
@@ -193,15 +156,27 @@ def train(
                 prepared_optimizer.zero_grad()
                 batch_hits = counts * _hits(logits.detach(), labels)
                 sums = torch.stack([batch_loss.detach(), batch_hits.to(batch_loss.dtype)])
-                unread.append(engine.reduce(sums, "sum"))
+                unread.append((len(indices), engine.reduce(sums, "sum")))
                 step += 1
                 advance(len(indices))
-                if len(unread) == STEPS_BETWEEN_CHECKS:
+                if len(unread) == STEPS_BETWEEN_CHECKS or step == third:
                     read_sums()
+                if step == third and watch.is_constant(sixth=1):
+                    console.say(
+                        f"{name}: after a third of its steps, this training is no better than a "
+                        f"constant prediction (seed {settings.seed})."
+                    )
+                    if settings.restarts:
+                        return Trained(curve, settings.seed, failed=True)
                 if time.monotonic() - last_saved > runtime.checkpoint_seconds():
                     read_sums()
                     lines = [vars(line) for line in curve]
-                    progress = {"step": step, "sums": [loss_sum, hits], "curve": lines}
+                    progress = {
+                        "step": step,
+                        "sums": [loss_sum, hits],
+                        "watched": watch.sums,
+                        "curve": lines,
+                    }
                     if engine.is_main_process:
                         checkpoint.save(model, optimizer, progress)
                     last_saved = time.monotonic()
@@ -217,7 +192,7 @@ def train(
                 )
             )
             loss_sum, hits = 0.0, 0.0
-    return curve
+    return Trained(curve, settings.seed, failed=watch.is_constant(sixth=5))
 
 
 def _validate(
@@ -231,4 +206,4 @@ def _validate(
 
 
 def _hits(logits: Tensor, labels: Tensor) -> Tensor:
-    return (mean_probability(logits).argmax(dim=-1) == labels).sum()
+    return (probabilities(logits).argmax(dim=-1) == labels).sum()

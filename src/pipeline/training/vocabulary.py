@@ -25,8 +25,10 @@ def only_tokens_of(model: PairModel, *encoded: Encoded) -> Iterator[list[Encoded
     """
     whole = cast(nn.Embedding, model.encoder.get_input_embeddings())
     occurs = np.zeros(whole.num_embeddings, dtype=bool)
-    # The padding token keeps its number, because encoders recognise it by that.
-    occurs[: encoded[0].pad_id + 1] = True
+    if whole.padding_idx is not None:
+        # It keeps its number, because encoders recognise padding by that.
+        occurs[: whole.padding_idx + 1] = True
+    occurs[encoded[0].pad_id] = True
     for tokens in encoded:
         occurs[tokens.ids] = True
     new_numbers = (occurs.cumsum() - 1).astype(np.int32)
@@ -36,7 +38,8 @@ def only_tokens_of(model: PairModel, *encoded: Encoded) -> Iterator[list[Encoded
     )
     model.encoder.set_input_embeddings(part)
     try:
-        yield [replace(tokens, ids=new_numbers[tokens.ids]) for tokens in encoded]
+        pad_id = int(new_numbers[encoded[0].pad_id])
+        yield [replace(tokens, ids=new_numbers[tokens.ids], pad_id=pad_id) for tokens in encoded]
     finally:
         with torch.no_grad():
             whole.to(part.weight.device).weight[kept.to(part.weight.device)] = part.weight

@@ -2,13 +2,15 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import families
 import pyarrow as pa
 import pytest
 import torch
 from conftest import LABEL_NAMES, rows_of
 from scipy.special import softmax
-from transformers import AutoTokenizer
+from sklearn.metrics import log_loss
 
 from pipeline import logits
 from pipeline.core.errors import UserError
@@ -20,7 +22,7 @@ from pipeline.logits import Artifact, TeacherIdentity
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
-from pipeline.model.loading import load_encoder, tokenizer_hash
+from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
 
 TEST = rows_of(40, 2, "task/test")
@@ -40,8 +42,13 @@ def save_student(directory: Path, bert: Path, heads: tuple[str, ...], seed: int)
 def place(tmp_path: Path, tiny_bert: Path) -> Path:
     """Teacher t1 is always right; t2 is wrong, and surer of it, on the first 10 of 40 rows."""
     encoder, tokenizer = load_encoder(tiny_bert)
-    source = TeacherIdentity("t1", "w1", tokenizer_hash(tokenizer), 16, LABEL_NAMES)
-    notes = {"parameters": 1_000_000, "encoder": encoder.config.to_diff_dict()}
+    source = TeacherIdentity("t1", "w1", "tokenizer", 16, "float32", LABEL_NAMES)
+    notes = {
+        "parameters": 1_000_000,
+        "encoder": encoder.config.to_diff_dict(),
+        "lengths": encode(tokenizer, TEST, 16).lengths.tolist(),
+        "failed": False,
+    }
     said = {"t1": torch.eye(2)[RIGHT], "t2": 3 * torch.eye(2)[RIGHT]}
     said["t2"][:10] = said["t2"][:10].flip(1)
     for name, tensor in said.items():
@@ -85,12 +92,17 @@ def test_every_system_is_scored_by_its_own_answers(place: Path) -> None:
     assert result.gains["t1"].value == pytest.approx(accuracies["student"] - 1.0)
 
 
-def test_the_student_answers_with_the_mean_of_all_its_heads(place: Path, tiny_bert: Path) -> None:
-    model, _, card = pair_model.load(place / "stage2")
-    encoded = encode(AutoTokenizer.from_pretrained(tiny_bert), TEST, 16)
-    said = predict(model, encoded, card.heads).numpy()
-    expected = (softmax(said, axis=-1).mean(axis=1).argmax(axis=1) == TEST.labels).mean()
-    assert run(place).systems["student"].score.accuracy.value == pytest.approx(expected)
+def test_the_student_answers_with_the_mean_of_all_its_heads_and_its_temperature(
+    place: Path,
+) -> None:
+    model, tokenizer, card = pair_model.load(place / "stage2")
+    warm = dataclasses.replace(card, temperature=2.5)
+    pair_model.save(place / "stage2", model, tokenizer, card=warm)
+    said = predict(model, encode(tokenizer, TEST, 16), card.heads).double().numpy()
+    expected = softmax(said.mean(axis=1) / 2.5, axis=-1)
+    score = run(place).systems["student"].score
+    assert score.accuracy.value == (expected.argmax(axis=1) == TEST.labels).mean()
+    assert score.log_loss.value == pytest.approx(log_loss(TEST.labels, expected))
 
 
 def test_size_and_speed_are_compared_with_the_slowest_teacher(place: Path) -> None:
@@ -100,6 +112,77 @@ def test_size_and_speed_are_compared_with_the_slowest_teacher(place: Path) -> No
     assert systems["t1"].speedup == systems["t2"].speedup == 1.0
     assert systems["teachers' mean"].speedup == pytest.approx(0.5)
     assert systems["student"].speedup > 0
+
+
+def rewrite(place: Path, teacher: str, *, flip: bool = False, **changes: Any) -> None:
+    """Write the logits of a teacher again, with another identity or other notes."""
+    given = artifact(place, teacher)
+    identity, notes = logits.read_identity(given)
+    tensor = logits.read(given, identity, TEST, LABEL_NAMES)
+    notes |= {name: changes.pop(name) for name in list(changes) if name in notes}
+
+    def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
+        return (tensor.flip(1) if flip else tensor)[start:stop].clone()
+
+    logits.write(
+        given.directory,
+        dataclasses.replace(identity, **changes),
+        [TEST],
+        notes=notes,
+        score=score,
+        parts=place / "parts",
+    )
+
+
+@pytest.mark.parametrize("family", sorted(families.FAMILIES))
+def test_a_teacher_of_another_family_has_its_own_size_and_speed(place: Path, family: str) -> None:
+    config, _ = families.FAMILIES[family](["cat"])
+    config.head_pooling = "mean"
+    before = run(place)
+    rewrite(
+        place,
+        "t2",
+        tokenizer="another",
+        max_length=99,
+        encoder=config.to_diff_dict(),
+        lengths=[120] * 40,
+        parameters=7,
+    )
+    after = run(place)
+    assert after.systems["t2"].parameters == 7
+    assert after.systems["t2"].speedup == 1.0
+    assert after.systems["t1"].speedup > 1.0
+    for name in before.systems:
+        assert after.systems[name].score == before.systems[name].score
+
+
+def test_classes_in_another_order_are_matched_by_name(place: Path) -> None:
+    before = run(place)
+    rewrite(place, "t2", flip=True, label_names=tuple(reversed(LABEL_NAMES)))
+    assert run(place).systems["t2"].score == before.systems["t2"].score
+    for stage in ("stage1", "stage2"):
+        model, tokenizer, card = pair_model.load(place / stage)
+        for head in model.heads.values():
+            pair_model.reorder_classes(head, [1, 0])
+        backwards = dataclasses.replace(card, label_names=tuple(reversed(LABEL_NAMES)))
+        pair_model.save(place / stage, model, tokenizer, card=backwards)
+    for name in ("stage 1", "student"):
+        assert run(place).systems[name].score == before.systems[name].score
+
+
+def test_a_failed_training_is_named_in_the_report_and_counted(place: Path) -> None:
+    assert "has failed" not in report.markdown(run(place))
+    assert report.metrics(run(place))["failed_trainings"] == 0
+    rewrite(place, "t2", failed=True)
+    model, tokenizer, card = pair_model.load(place / "stage1")
+    failed = dataclasses.replace(card, failed=True)
+    pair_model.save(place / "stage1", model, tokenizer, card=failed)
+    shown = report.markdown(run(place))
+    for name in ("t2", "stage 1"):
+        sentence = f"- the training of {name} has failed: its loss stayed that of a constant"
+        assert sentence in shown
+    assert "training of t1 has" not in shown
+    assert report.metrics(run(place))["failed_trainings"] == 2
 
 
 def test_stage_1_has_no_line_where_it_answers_another_question(
@@ -119,15 +202,15 @@ def test_a_student_of_other_classes_is_refused(place: Path) -> None:
 
 def test_a_teacher_of_other_classes_is_refused(place: Path, tiny_bert: Path) -> None:
     source, notes = logits.read_identity(artifact(place, "t2"))
-    swapped = dataclasses.replace(source, label_names=tuple(reversed(LABEL_NAMES)))
+    other = dataclasses.replace(source, label_names=("no", "yes"))
 
     def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
         return torch.zeros(stop - start, 2)
 
     directory = place / "logits" / "t2"
     parts = place / "parts"
-    logits.write(directory, swapped, [TEST], notes=notes, score=score, parts=parts)
-    with pytest.raises(UserError, match="'t2' scores the classes relevant, irrelevant, but task"):
+    logits.write(directory, other, [TEST], notes=notes, score=score, parts=parts)
+    with pytest.raises(UserError, match="'t2' scores the classes no, yes, but task"):
         run(place)
 
 

@@ -1,17 +1,16 @@
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import COLOURS, FILLERS, THINGS, rows_of, save_tiny_bert
+from conftest import rows_of
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
 from pipeline.core.errors import UserError
 from pipeline.model import pair_model
 from pipeline.model.encoding import Batch, collate, encode
-from pipeline.model.loading import load_encoder, tokenizer_hash
+from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
 
 CARD = Card(("irrelevant", "relevant"), 16, 2, ("golden", "t1"), {"t1": "abc"})
@@ -38,7 +37,7 @@ def test_a_saved_model_comes_back_with_its_logits_card_and_hash(
     assert card == CARD
     inputs = batch(tiny_bert)
     torch.testing.assert_close(again.eval()(inputs, CARD.heads), model(inputs, CARD.heads))
-    assert tokenizer_hash(tokenizer) == tokenizer_hash(AutoTokenizer.from_pretrained(tiny_bert))
+    assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(tiny_bert).get_vocab()
     before = pair_model.weights_hash(tmp_path / "m")
     with torch.no_grad():
         next(again.heads.parameters())[0, 0] += 1
@@ -79,34 +78,35 @@ def test_a_head_has_its_fully_connected_layers_and_reads_the_first_token(
     torch.testing.assert_close(model(inputs, ["t1", "golden"]), expected)
 
 
-def test_too_many_layers_too_many_tokens_and_a_missing_model_are_refused(
-    tiny_bert: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match="has 2 layers, so it cannot give its lowest 3"):
-        load_encoder(tiny_bert, layers=3)
-    with pytest.raises(UserError, match=r"'max_length' is 33, but .* reads at most 32 tokens"):
-        load_encoder(tiny_bert, max_length=33)
-    with pytest.raises(UserError, match="holds no model"):
-        load_encoder(tmp_path)
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no model"):
         pair_model.load(tmp_path)
 
 
-def test_the_tokenizer_hash_tells_vocabularies_and_casing_apart(
-    tiny_bert: Path, tmp_path: Path
-) -> None:
-    hashes = {tokenizer_hash(AutoTokenizer.from_pretrained(tiny_bert))}
-    save_tiny_bert(tmp_path / "other", [*THINGS, *COLOURS, *FILLERS])
-    hashes.add(tokenizer_hash(AutoTokenizer.from_pretrained(tmp_path / "other")))
-    save_tiny_bert(tmp_path / "cased", [*COLOURS, *THINGS, *FILLERS])
-    path = tmp_path / "cased" / "tokenizer.json"
-    content = json.loads(path.read_text())
-    content["normalizer"]["lowercase"] = False
-    path.write_text(json.dumps(content))
-    cased = AutoTokenizer.from_pretrained(tmp_path / "cased")
-    assert cased.tokenize("THE") == ["[UNK]"]
-    hashes.add(tokenizer_hash(cased))
-    assert len(hashes) == 3
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_heads_read_what_the_pooling_says(tiny_bert: Path, pooling: str) -> None:
+    encoder, tokenizer = load_encoder(tiny_bert)
+    encoder.config.head_pooling = pooling
+    tokens = encode(tokenizer, rows_of(4), 16)
+    inputs = collate(tokens, np.arange(4))
+    hidden = AutoModel.from_pretrained(tiny_bert).eval()(**inputs).last_hidden_state
+    rows = [states[:length] for states, length in zip(hidden, tokens.lengths, strict=True)]
+    pooled = {
+        "mean": [states.mean(dim=0) for states in rows],
+        "cls": [states[0] for states in rows],
+        "last": [states[-1] for states in rows],
+    }[pooling]
+    model = PairModel(encoder, ["t1"], head_layers=1, classes=2, dropout=0.0).eval()
+    expected = model.heads["t1"](torch.stack(pooled))
+    torch.testing.assert_close(model(inputs, ["t1"])[:, 0], expected)
+
+
+def test_classes_of_a_head_are_put_in_another_order(tiny_bert: Path) -> None:
+    model = model_of(tiny_bert)
+    inputs = batch(tiny_bert)
+    before = model(inputs, ["t1"])
+    pair_model.reorder_classes(model.heads["t1"], [1, 0])
+    torch.testing.assert_close(model(inputs, ["t1"]), before.flip(-1))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from pipeline.core.errors import UserError
 from pipeline.model.encoding import encode
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import GOLDEN, Card, PairModel
-from pipeline.training.loop import Epoch, Examples, train_and_save
+from pipeline.training.loop import Epoch, Examples
+from pipeline.training.run import train_and_save
 from pipeline.training.settings import Training
 
 ROWS = rows_of(60)
@@ -57,7 +58,7 @@ def run(
         for rows in (ROWS, VALIDATION)
     )
     directory = Path("models/test")
-    curve = train_and_save(
+    trained = train_and_save(
         model,
         tokenizer,
         CARD,
@@ -71,7 +72,7 @@ def run(
         name="test",
     )
     files = ("model.safetensors", "heads.safetensors")
-    return {k: v for file in files for k, v in load_file(directory / file).items()}, curve
+    return {k: v for file in files for k, v in load_file(directory / file).items()}, trained.curve
 
 
 def settings(**changes: Any) -> Training:
@@ -83,7 +84,8 @@ def counted(loss: Callable[..., Tensor] = golden_loss) -> tuple[Callable[..., Te
     rows: list[int] = []
 
     def counting(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        if logits.requires_grad:
+        # The loss of a constant predictor is computed on all rows at once.
+        if logits.requires_grad and len(labels) < len(ROWS):
             rows.append(len(labels))
         return loss(logits, labels, targets)
 
@@ -154,6 +156,8 @@ def test_the_curve_has_mean_loss_and_accuracy_of_all_rows_of_each_epoch(tiny_ber
 
     def noted(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         values = golden_loss(logits, labels, targets)
+        if len(labels) == len(ROWS):  # that of a constant predictor
+            return values
         losses.extend(values.detach().tolist())
         hits.extend((logits[:, 0].argmax(dim=1) == labels).tolist())
         return values

@@ -1,0 +1,69 @@
+"""Ready-made classifiers, which teach as they are, without training."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from transformers import AutoConfig
+
+from pipeline.core.errors import UserError
+from pipeline.core.settings import Text, Whole
+from pipeline.model import sequence_classifier
+from pipeline.model.loading import longest_input, natural_pooling
+from pipeline.model.pair_model import GOLDEN, Card
+from pipeline.model.sequence_classifier import NO_HEADS, class_names
+from pipeline.pretrained import Source, find, loading
+
+
+class Classifier(Source):
+    """An entry of ``classifiers``: a fine-tuned classifier that teaches as it is."""
+
+    label_names: dict[Text, Text] = Field(default={})
+    """Its classes as the corpora call them, by the names in its own ``id2label``.
+
+    Only names that differ are needed. A model with one output has the classes ``negative`` and
+    ``positive``; its sigmoid is the probability of the second.
+    """
+    max_length: Annotated[Whole, Field(ge=8)] | None = None
+    """Maximum number of its own tokens of a pair; default that of the student."""
+
+
+def fetch(name: str, settings: Classifier, *, max_length: int, models: Path) -> tuple[str, ...]:
+    """Save classifier ``name`` to ``models/teachers/<name>``; returns the names of its classes.
+
+    Only safetensors are read and no remote code is run. Raises UserError if it cannot be loaded,
+    has no classification head, does not have the classes that ``settings`` maps, would have two of
+    the same name, or cannot read as many tokens.
+    """
+    max_length = settings.max_length or max_length
+    found = find(settings)
+    with loading(settings.source):
+        config = AutoConfig.from_pretrained(found, revision=settings.revision)
+        # For teachers that are trained from its weights.
+        config.head_pooling = natural_pooling(found, config, settings.revision)
+        model, tokenizer = sequence_classifier.from_pretrained(found, config, settings.revision)
+    if max_length > (longest := longest_input(model.encoder, max_length)):
+        raise UserError(
+            f"params.yaml: 'max_length' is {max_length}, but '{settings.source}' reads at most "
+            f"{longest} tokens: set classifiers.{name}.max_length."
+        )
+    own_names = class_names(config)
+    for own in settings.label_names:
+        if own not in own_names:
+            raise UserError(
+                f"params.yaml: 'classifiers.{name}.label_names' maps '{own}', but the classes of "
+                f"'{settings.source}' are {', '.join(own_names)}."
+            )
+    label_names = tuple(settings.label_names.get(own, own) for own in own_names)
+    if len(set(label_names)) < len(label_names):
+        raise UserError(
+            f"params.yaml: 'classifiers.{name}.label_names' gives two classes the same name: its "
+            f"classes would be {', '.join(label_names)}."
+        )
+    sequence_classifier.save(
+        models / "teachers" / name,
+        model,
+        tokenizer,
+        card=Card(label_names, max_length, NO_HEADS, (GOLDEN,)),
+    )
+    return label_names

@@ -1,0 +1,96 @@
+"""Ready-made classifiers of transformers, with the heads that they were published with."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import whole_directory, write_json
+from pipeline.model import pair_model
+from pipeline.model.encoding import Batch
+from pipeline.model.loading import load_tokenizer
+from pipeline.model.pair_model import Card, PairModel
+
+NO_HEADS = 0
+"""``Card.head_layers`` of a classifier, whose head is part of its transformers model."""
+ONE_OUTPUT = ("negative", "positive")
+"""The class names of a classifier with one output, before they are mapped."""
+
+
+class SequenceClassifier(nn.Module):
+    """A classifier of transformers as it is. It has one head, whatever its name."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.encoder = model
+        self.classes = len(class_names(model.config))
+
+    def forward(self, batch: Batch, heads: Sequence[str]) -> Tensor:
+        """Logits, float32 of shape [rows, 1, classes]; ``heads`` has one name.
+
+        The single logit of a reranker counts as two, of which the first is 0, so that the softmax
+        of both is the sigmoid of the one.
+        """
+        logits: Tensor = self.encoder(**batch).logits.float()
+        if logits.shape[-1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
+        return logits[:, None]
+
+
+def class_names(config: PretrainedConfig) -> tuple[str, ...]:
+    """The classes of a classifier in the order of its logits."""
+    own: dict[int, str] = dict(config.id2label)  # type: ignore[arg-type]
+    return tuple(own[i] for i in sorted(own)) if len(own) > 1 else ONE_OUTPUT
+
+
+def from_pretrained(
+    name: str | Path, config: PretrainedConfig, revision: str | None = None
+) -> tuple[SequenceClassifier, Any]:
+    """Classifier and tokenizer from a directory or hub id.
+
+    Raises what transformers raises, and UserError if the weights have no classification head.
+    """
+    tokenizer = load_tokenizer(name, config, revision)
+    if config.pad_token_id is None:
+        # A decoder finds its last token by it.
+        config.pad_token_id = tokenizer.pad_token_id
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        name,
+        config=config,
+        revision=revision,
+        use_safetensors=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"'{name}' is not a fine-tuned classifier, because it lacks {missing[0]}: name it "
+            "under pretrained in params.yaml and fine-tune a teacher from it."
+        )
+    return SequenceClassifier(model), tokenizer
+
+
+def save(directory: Path, model: SequenceClassifier, tokenizer: Any, *, card: Card) -> None:
+    """Write model and tokenizer, as transformers reads them, and the card to ``directory``."""
+    with whole_directory(directory) as draft:
+        model.encoder.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        write_json(draft / "card.json", asdict(card))
+
+
+def load_teacher(directory: Path) -> tuple[PairModel | SequenceClassifier, Any, Card]:
+    """The teacher saved in ``directory``, trained here or ready-made, its tokenizer and card."""
+    card = pair_model.read_card(directory)
+    if card.head_layers != NO_HEADS:
+        return pair_model.load(directory)
+    return *from_pretrained(directory, AutoConfig.from_pretrained(directory)), card

@@ -1,0 +1,57 @@
+"""Tell whether a training learns anything, by its loss and that of a constant predictor."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+LEAST_GAIN = 0.02
+"""The share by which a loss must be below that of a constant predictor to have left it."""
+SAMPLE_ROWS = 10_000
+
+
+class LossWatch:
+    """The loss of a training by sixths of its steps, beside that of a constant predictor."""
+
+    def __init__(self, constant: float, steps: int, sums: list[list[float]] | None = None) -> None:
+        """``sums`` are those of an interrupted training of ``steps`` steps."""
+        self.constant = constant
+        self.steps = steps
+        self.sums = sums or [[0.0, 0.0] for _ in range(6)]
+        """Loss and number of rows of each sixth."""
+
+    def add(self, step: int, loss: float, rows: int) -> None:
+        """Count ``loss``, summed over the ``rows`` of step number ``step``, from 0."""
+        sixth = self.sums[6 * step // self.steps]
+        sixth[0] += loss
+        sixth[1] += rows
+
+    def is_constant(self, sixth: int) -> bool:
+        """Whether the loss of this sixth, from 0, is no lower than that of a constant predictor."""
+        loss, rows = self.sums[sixth]
+        return rows > 0 and loss >= (1 - LEAST_GAIN) * self.constant * rows
+
+
+def constant_loss(
+    labels: Tensor, targets: Tensor, heads: int, loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> float:
+    """The least mean loss of a predictor that gives all rows the same logits [heads, classes].
+
+    ``labels`` has shape [rows], ``targets`` [rows, soft heads, classes], and ``loss`` gives a loss
+    per row. All losses of this project are convex in the logits, so that LBFGS finds the least; a
+    sample of the rows is enough.
+    """
+    # At random, because corpora may have their classes in turns.
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    labels, targets = labels[order[:SAMPLE_ROWS]], targets[order[:SAMPLE_ROWS]]
+    logits = torch.zeros(1, heads, targets.shape[-1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=100, line_search_fn="strong_wolfe")
+
+    def mean_loss() -> float:
+        optimizer.zero_grad()
+        mean = loss(logits.expand(len(labels), -1, -1), labels, targets).mean()
+        mean.backward()
+        return mean.item()
+
+    optimizer.step(mean_loss)
+    return mean_loss()

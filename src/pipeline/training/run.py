@@ -1,0 +1,105 @@
+"""A whole training: it resumes, starts again if it fails, and ends with a saved model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from pipeline import console
+from pipeline.core import runtime
+from pipeline.core.checkpoints import Checkpoint, run_identity
+from pipeline.model import pair_model
+from pipeline.model.inference import predict_together
+from pipeline.model.pair_model import Card, PairModel
+from pipeline.training.calibration import fit_temperature
+from pipeline.training.loop import Examples, Loss, Trained, train
+from pipeline.training.settings import Training
+
+CODE = ("pipeline.core.checkpoints", "pipeline.core.runtime", "pipeline.model", "pipeline.training")
+"""The code that determines the result of every training."""
+
+First = TypeVar("First")
+Stage = TypeVar("Stage", bound=Training)
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result", bound=Trained)
+
+
+def train_and_save(
+    model: PairModel,
+    tokenizer: Any,
+    card: Card,
+    *,
+    directory: Path,
+    training: Examples,
+    validation: Examples,
+    loss: Loss,
+    settings: Training,
+    more_settings: Any,
+    code: str,
+    name: str,
+    calibrated: bool = False,
+) -> Trained:
+    """Train ``model`` and save it to ``directory``, unless it has failed and is to be restarted.
+
+    An interrupted training resumes if the settings (``settings`` and ``more_settings``), weights,
+    examples, precision and code (``CODE`` and ``code``) are the same. ``name`` is shown to people.
+    ``calibrated`` fits the temperature of its predictions to the gold labels of ``validation``. Of
+    several processes, the main one saves.
+    """
+    arrays = [
+        array
+        for examples in (training, validation)
+        for array in (
+            examples.tokens.ids,
+            examples.labels.numpy(),
+            examples.teacher_logits.numpy(),
+        )
+    ]
+    identity = run_identity(
+        (settings, more_settings), code=(*CODE, code), model=model, arrays=arrays
+    )
+    checkpoint = Checkpoint(f"{directory.parent.name}-{directory.name}", identity)
+    trained = train(
+        model,
+        training,
+        validation,
+        heads=card.heads,
+        loss=loss,
+        settings=settings,
+        name=name,
+        checkpoint=checkpoint,
+    )
+    if trained.failed and settings.restarts:
+        return trained
+    card = replace(card, seed=trained.seed, failed=trained.failed)
+    if calibrated:
+        logits = predict_together(model, validation.tokens, card.heads)
+        card = replace(card, temperature=fit_temperature(logits, validation.labels))
+    if runtime.is_main_process():
+        pair_model.save(directory, model, tokenizer, card=card)
+        checkpoint.clear()
+    return trained
+
+
+def restarting(
+    train: Callable[Concatenate[First, Stage, Rest], Result],
+) -> Callable[Concatenate[First, Stage, Rest], Result]:
+    """Decorate a training whose second argument is its settings.
+
+    The result is that of a training with the seed that it ends with.
+    """
+
+    def repeated(
+        first: First, settings: Stage, /, *args: Rest.args, **kwargs: Rest.kwargs
+    ) -> Result:
+        trained = train(first, settings, *args, **kwargs)
+        while trained.failed and settings.restarts:
+            changes = {"seed": settings.seed + 1, "restarts": settings.restarts - 1}
+            settings = settings.model_copy(update=changes)
+            console.say(f"It starts again with seed {settings.seed}.")
+            trained = train(first, settings, *args, **kwargs)
+        return trained
+
+    update_wrapper(repeated, train)
+    return repeated

@@ -1,0 +1,22 @@
+"""Fetch a ready-made classifier, which teaches without training."""
+
+from pathlib import Path
+
+import _path  # noqa: F401 - puts src on the path
+from pipeline import classifier, console
+from pipeline.core.settings import entry
+from pipeline.preflight import read_params
+
+
+def main() -> str:
+    (name,) = console.arguments("NAME")
+    params = read_params()
+    settings = entry(params.classifiers, name, "classifiers")
+    label_names = classifier.fetch(
+        name, settings, max_length=params.max_length, models=Path("models")
+    )
+    return f"classifier {name}: from {settings.source}, classes {', '.join(label_names)}"
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,80 @@
+"""The loss of a constant predictor, worked out by hand, and when a loss has not left it."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from pipeline.student.losses import soft_loss, student_loss
+from pipeline.training.failure import LossWatch, constant_loss
+
+LABELS = torch.tensor([0] * 30 + [1] * 10)
+TARGETS = torch.randn(40, 3, 2, generator=torch.Generator().manual_seed(0))
+ENTROPY = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+VARIANCE = float(TARGETS.var(dim=0, unbiased=False).mean())
+
+
+def golden(logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
+    return cross_entropy(logits[:, 0], labels, reduction="none")
+
+
+def soft(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
+    return soft_loss(logits, targets, "mse", temperature=1.0)
+
+
+def both(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    return student_loss(
+        golden=logits[:, 0],
+        labels=labels,
+        soft=logits[:, 1:],
+        teacher=targets,
+        alpha=0.9,
+        kind="mse",
+        temperature=1.0,
+    )
+
+
+def divergence(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
+    return soft_loss(logits, targets, "kl", temperature=1.0)
+
+
+def test_the_best_constant_of_each_loss_is_found() -> None:
+    assert constant_loss(LABELS, TARGETS[:, :0], 1, golden) == pytest.approx(ENTROPY, abs=1e-5)
+    assert constant_loss(LABELS, TARGETS, 3, soft) == pytest.approx(VARIANCE, abs=1e-5)
+    mixed = 0.1 * ENTROPY + 0.9 * VARIANCE
+    assert constant_loss(LABELS, TARGETS, 4, both) == pytest.approx(mixed, abs=1e-5)
+    # Of probabilities, the best constant is their mean.
+    log = TARGETS.log_softmax(dim=-1)
+    mean = log.exp().mean(dim=0)
+    expected = float((log.exp() * (log - mean.log())).sum(dim=-1).mean())
+    assert constant_loss(LABELS, TARGETS, 3, divergence) == pytest.approx(expected, abs=1e-5)
+
+
+def test_of_many_rows_a_sample_is_enough_whatever_their_order() -> None:
+    labels = torch.tensor([0, 1]).repeat(20_000)
+    nothing = torch.empty(40_000, 0, 2)
+    assert constant_loss(labels, nothing, 1, golden) == pytest.approx(math.log(2), abs=1e-3)
+
+
+def test_a_loss_within_two_percent_of_the_constant_one_has_not_left_it() -> None:
+    watch = LossWatch(constant=0.5, steps=12)
+    for step, loss in enumerate([0.9, 0.8, 0.50, 0.49, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.48, 0.49]):
+        watch.add(step, 8 * loss, rows=8)
+    assert watch.is_constant(1)
+    assert not watch.is_constant(2)
+    assert not watch.is_constant(5)
+
+
+def test_the_sums_of_an_interrupted_training_go_on() -> None:
+    losses = [0.5, 0.4, 0.5, 0.5, 0.3, 0.3]
+    whole, first = LossWatch(0.5, 6), LossWatch(0.5, 6)
+    for step, loss in enumerate(losses):
+        whole.add(step, loss, rows=1)
+    for step in range(3):
+        first.add(step, losses[step], rows=1)
+    second = LossWatch(0.5, 6, first.sums)
+    for step in range(3, 6):
+        second.add(step, losses[step], rows=1)
+    assert second.sums == whole.sums
