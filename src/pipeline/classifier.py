@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from transformers import AutoConfig
 
 from pipeline.core.errors import UserError
 from pipeline.core.settings import Text, Whole
 from pipeline.model import sequence_classifier
-from pipeline.model.loading import longest_input, natural_pooling
+from pipeline.model.loading import default_pooling, load_config, longest_input
 from pipeline.model.pair_model import GOLDEN, Card
 from pipeline.model.sequence_classifier import NO_HEADS, class_names
-from pipeline.pretrained import Source, find, loading
+from pipeline.pretrained import Source, find, load_errors
 
 
 class Classifier(Source):
@@ -37,10 +36,10 @@ def fetch(name: str, settings: Classifier, *, max_length: int, models: Path) -> 
     """
     max_length = settings.max_length or max_length
     found = find(settings)
-    with loading(settings.source):
-        config = AutoConfig.from_pretrained(found, revision=settings.revision)
-        # For teachers that are trained from its weights.
-        config.head_pooling = natural_pooling(found, config, settings.revision)
+    with load_errors(settings.source):
+        config = load_config(found, settings.revision)
+        # What heads read of it if a teacher is trained from its weights.
+        config.head_pooling = default_pooling(config)
         model, tokenizer = sequence_classifier.from_pretrained(found, config, settings.revision)
     if max_length > (longest := longest_input(model.encoder, max_length)):
         raise UserError(

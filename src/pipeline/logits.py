@@ -189,7 +189,9 @@ def read_identity(artifact: Artifact) -> tuple[TeacherIdentity, dict[str, Any]]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged: {artifact.remedy}.") from None
+        raise UserError(
+            f"{path} is damaged, or of an earlier version of this pipeline: {artifact.remedy}."
+        ) from None
     _agree(artifact, path, "teacher", identity.teacher, artifact.teacher)
     return identity, notes
 

@@ -24,8 +24,11 @@ from pipeline.student.targets import SOFT_LABEL
 from pipeline.teacher import Teacher
 
 NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
-RESERVED = (GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1", "teachers_mean")
-"""Names of heads, of curves and of metrics."""
+RESERVED = (
+    *(GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1"),
+    *("mean", "teachers_mean"),
+)
+"""Names of heads, of curves, of metrics and of the study."""
 
 
 class Params(Settings):

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from transformers import AutoConfig
+from safetensors import SafetensorError
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import whole_directory
 from pipeline.core.settings import Settings, Text
-from pipeline.model.loading import Pooling, from_pretrained, separate_texts
+from pipeline.model.loading import Pooling, from_pretrained, load_config
 
 PACKAGE = "package:"
 
@@ -34,8 +34,8 @@ class Pretrained(Source):
     pooling: Pooling | None = None
     """What heads read of a pair: ``mean`` over its tokens, ``cls`` (the first) or ``last``.
 
-    Default: what the weights say in ``1_Pooling/config.json``, else ``last`` for decoders, else
-    ``cls``.
+    Default: what this pipeline has recorded in their ``config.json``, else what they say in
+    ``1_Pooling/config.json``, else ``last`` for decoders, else ``cls``.
     """
 
 
@@ -45,29 +45,22 @@ def fetch(settings: Pretrained, directory: Path) -> None:
     Only safetensors are read and no remote code is run. Raises UserError if they cannot be loaded.
     """
     found = find(settings)
-    with loading(settings.source):
-        config = AutoConfig.from_pretrained(found, revision=settings.revision)
-        if config.is_encoder_decoder:
-            raise UserError(
-                f"the weights '{settings.source}' are an encoder-decoder, for which this pipeline "
-                "has no heads: name an encoder or a decoder, or a fine-tuned classifier under "
-                "classifiers."
-            )
+    with load_errors(settings.source):
+        config = load_config(found, settings.revision)
         encoder, tokenizer = from_pretrained(
             found, config, settings.revision, pooling=settings.pooling
         )
-    separate_texts(tokenizer)
     with whole_directory(directory) as draft:
         encoder.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
 
 
 @contextmanager
-def loading(source: str) -> Iterator[None]:
+def load_errors(source: str) -> Iterator[None]:
     """Turn the errors of transformers about ``source`` into one sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(
             f"the weights '{source}' could not be loaded ({reason}): name a directory, a model on "

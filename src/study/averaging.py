@@ -65,7 +65,7 @@ def average(place: str, teachers: Sequence[str]) -> int:
         weights=_joined(identity.weights for identity in identities),
         tokenizer=_joined(identity.tokenizer for identity in identities),
         max_length=max(identity.max_length for identity in identities),
-        precision=first.precision,
+        precision=" and ".join(sorted({identity.precision for identity in identities})),
         label_names=first.label_names,
     )
 

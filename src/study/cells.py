@@ -75,7 +75,10 @@ def cells(study: Study, models: Path, code: str) -> list[Cell]:
     """
     pool = file_hash(CORPORA / "general/pool.arrow")
     task = file_hash(*(CORPORA / f"task/{split}.arrow" for split in ("train", *SPLITS)))
-    weights = file_hash(models / study.start / "model.safetensors")
+    start = models / study.start
+    weights = file_hash(
+        *(start / name for name in ("config.json", "model.safetensors", "tokenizer.json"))
+    )
     hashes: dict[tuple[str, str], str] = {}
 
     def logits_of(place: str, stage: Stage | None) -> list[str]:

@@ -110,10 +110,12 @@ class Recipe:
     max_length: int
 
     def seeded(self, seed: int) -> "Recipe":
+        # With restarts, two cells could end with the same seed.
+        changes = {"seed": seed, "restarts": 0}
         return replace(
             self,
-            stage1=self.stage1 and self.stage1.model_copy(update={"seed": seed}),
-            stage2=self.stage2 and self.stage2.model_copy(update={"seed": seed}),
+            stage1=self.stage1 and self.stage1.model_copy(update=changes),
+            stage2=self.stage2 and self.stage2.model_copy(update=changes),
         )
 
 

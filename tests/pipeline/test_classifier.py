@@ -1,5 +1,6 @@
 """A ready-made classifier becomes a teacher as it is, its classes matched by name."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,26 @@ def test_a_class_that_it_does_not_have_cannot_be_mapped() -> None:
 
 def test_a_teacher_may_be_trained_from_its_encoder() -> None:
     save(["irrelevant", "relevant"], "gpt2")
-    encoder, _ = load_encoder(fetched())
+    encoder, tokenizer = load_encoder(fetched())
     assert encoder.config.head_pooling == "last"
     assert type(encoder).__name__ == "GPT2Model"
+    # It sees where the first text ends, as one from pretrained weights does.
+    assert tokenizer("ab", "c").input_ids != tokenizer("a", "bc").input_ids
+
+
+def test_no_teacher_is_trained_from_an_encoder_decoder() -> None:
+    save(["irrelevant", "relevant"], "bart")
+    with pytest.raises(UserError, match="is an encoder-decoder, for which this pipeline has no"):
+        load_encoder(fetched())
+
+
+def test_classes_that_its_configuration_does_not_name_are_refused() -> None:
+    save(["irrelevant", "relevant"])
+    path = Path("source/config.json")
+    names = {"0": "irrelevant", "2": "relevant"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "id2label": names}))
+    with pytest.raises(UserError, match="id2label in its"):
+        fetched()
 
 
 @pytest.mark.parametrize("family", ["bart", "gpt2"])

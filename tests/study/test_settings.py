@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from closure import ROOT
-from study_project import PARAMS, STUDY
+from study_project import PARAMS, SETTINGS, STUDY
 
 from pipeline.core import settings
 from pipeline.core.errors import UserError
-from pipeline.preflight import read_params
+from pipeline.preflight import Params, read_params
 from study.settings import read_study
 
 
@@ -126,3 +126,14 @@ def test_a_wrong_entry_is_refused_by_its_name(
     section: str, name: str, value: Any, sentence: str
 ) -> None:
     assert sentence in wrong(section, name, value)
+
+
+def test_the_seed_of_a_cell_is_its_own_even_if_trainings_may_restart() -> None:
+    """Otherwise a failed seed 1 would become a copy of seed 2."""
+    content = copy.deepcopy(SETTINGS)
+    content["stage1"]["restarts"] = content["stage2"]["restarts"] = 3
+    params = settings.check(Params, content)
+    recipe = read_study(params, STUDY).recipes["tmkd"].seeded(1)
+    for stage in (recipe.stage1, recipe.stage2):
+        assert stage
+        assert (stage.seed, stage.restarts) == (1, 0)

@@ -52,7 +52,7 @@ class Corpus(Settings):
     """Column that names the question of a row. Scores then rank the rows of each question by the
     probability of the last class."""
     label_names: Annotated[tuple[Text, ...], Field(min_length=2)]
-    """Class names. Their order is the order of the classes in all logits."""
+    """Class names, in the order of the student's logits. Teachers are matched by name."""
     rows: dict[Role, Annotated[Whole, Field(gt=0)]] = Field(default={})
     """For each role the maximum number of rows, chosen by a hash of their texts; default all."""
     validation_rows: Annotated[Whole, Field(ge=0)] = 0

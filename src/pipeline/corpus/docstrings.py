@@ -45,7 +45,7 @@ SIZES = {"train": 1_800, "validation": 1_000, "pool": 4_000}
 """Documents of each split; all others are the test split."""
 FORMER_SHARES = {"train": 0.15, "validation": 0.05, "test": 0.2, "pool": 0.6}
 FORMER_ROWS = {"train": 1_000, "validation": 300, "test": 1_500, "pool": 4_000}
-"""The splits that earlier settings were chosen with. None of their rows is in the test split."""
+"""The splits that earlier settings were chosen with. The test split has none of their questions."""
 FILES_AT_A_TIME = 32
 PASSAGE_WORDS = 26
 CANDIDATES = 3
@@ -73,7 +73,8 @@ def tables() -> dict[str, pa.Table]:
     """The pairs of every split: columns text_a (question), text_b (passage), label (int64).
 
     Question and passage of a docstring are in one split only; copies and near copies are dropped
-    first. The test split has the docstrings that were never used when settings were chosen.
+    first. The test split has the docstrings whose questions were in no row when settings were
+    chosen.
     """
     former: dict[str, list[Document]] = {split: [] for split in FORMER_SHARES}
     for document in distinct(documents(PACKAGES)):
@@ -200,7 +201,7 @@ def _ordered(documents: list[Document]) -> list[Document]:
 
 
 def _pairs(documents: list[Document]) -> pa.Table:
-    """One row per document, in order; every second one gets a wrong passage."""
+    """One row per document, ordered by a hash; every second one gets a wrong passage."""
     documents = _ordered(documents)
     packages: dict[str, list[Document]] = defaultdict(list)
     for document in documents:

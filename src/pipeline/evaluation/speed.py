@@ -36,7 +36,7 @@ def untrained_twin(encoder: dict[str, Any], lengths: Sequence[int], classes: int
     config = AutoConfig.for_model(encoder["model_type"], **settings)
     twin: PreTrainedModel = AutoModel.from_config(config, **without_pooler(config))
     offsets = np.cumsum([0, *lengths])
-    pad_id = config.pad_token_id or 0
+    pad_id = max(config.pad_token_id or 0, 0)
     encoded = Encoded(
         # Any token but that of padding.
         ids=np.full(offsets[-1], 0 if pad_id else 1, dtype=np.int32),

@@ -45,8 +45,8 @@ def probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """The prediction of a model: the softmax of the mean of its heads' logits.
 
     ``logits`` has shape [rows, heads, classes]. The result has shape [rows, classes] and the dtype
-    of ``logits``, and sums to 1 per row. ``docs/method.md`` compares this with equation 6 of the
-    paper, which averages softmax outputs.
+    of ``logits``, and sums to 1 per row. Equation 6 of the paper averages softmax outputs instead,
+    which ``docs/results.md`` compares.
     """
     return softmax(logits.mean(dim=1) / temperature, dim=-1)
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     PretrainedConfig,
     PreTrainedModel,
@@ -18,7 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import whole_directory, write_json
 from pipeline.model import pair_model
 from pipeline.model.encoding import Batch
-from pipeline.model.loading import load_tokenizer
+from pipeline.model.loading import is_decoder, load_config, load_tokenizer
 from pipeline.model.pair_model import Card, PairModel
 
 NO_HEADS = 0
@@ -48,9 +47,14 @@ class SequenceClassifier(nn.Module):
 
 
 def class_names(config: PretrainedConfig) -> tuple[str, ...]:
-    """The classes of a classifier in the order of its logits."""
+    """The classes of a classifier in the order of its logits.
+
+    Raises UserError if its ``id2label`` does not name the classes 0, 1, 2 and so on.
+    """
     own: dict[int, str] = dict(config.id2label)  # type: ignore[arg-type]
-    return tuple(own[i] for i in sorted(own)) if len(own) > 1 else ONE_OUTPUT
+    if sorted(own) != list(range(len(own))):
+        raise UserError(f"the id2label in its config.json names the classes {own}: correct it.")
+    return tuple(own[i] for i in range(len(own))) if len(own) > 1 else ONE_OUTPUT
 
 
 def from_pretrained(
@@ -61,14 +65,16 @@ def from_pretrained(
     Raises what transformers raises, and UserError if the weights have no classification head.
     """
     tokenizer = load_tokenizer(name, config, revision)
-    if config.pad_token_id is None:
-        # A decoder finds its last token by it.
+    if is_decoder(config):
+        # A decoder finds its last token by that of padding.
         config.pad_token_id = tokenizer.pad_token_id
+        config.use_cache = False
     model, info = AutoModelForSequenceClassification.from_pretrained(
         name,
         config=config,
         revision=revision,
         use_safetensors=True,
+        trust_remote_code=False,
         dtype=torch.float32,
         output_loading_info=True,
     )
@@ -93,4 +99,4 @@ def load_teacher(directory: Path) -> tuple[PairModel | SequenceClassifier, Any, 
     card = pair_model.read_card(directory)
     if card.head_layers != NO_HEADS:
         return pair_model.load(directory)
-    return *from_pretrained(directory, AutoConfig.from_pretrained(directory)), card
+    return *from_pretrained(directory, load_config(directory)), card

@@ -11,7 +11,10 @@ SAMPLE_ROWS = 10_000
 
 
 class LossWatch:
-    """The loss of a training by sixths of its steps, beside that of a constant predictor."""
+    """The loss of a training by sixths of its steps, beside that of a constant predictor.
+
+    Of fewer than six steps, some sixths are empty; an empty one never counts as constant.
+    """
 
     def __init__(self, constant: float, steps: int, sums: list[list[float]] | None = None) -> None:
         """``sums`` are those of an interrupted training of ``steps`` steps."""

@@ -51,7 +51,7 @@ class Trained:
     seed: int
     """The seed of this training, after restarts."""
     failed: bool
-    """Whether its loss stayed that of a constant predictor to the end."""
+    """Whether its loss was that of a constant predictor to the end, or to its early end."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,9 @@ def train_and_save(
 ) -> Trained:
     """Train ``model`` and save it to ``directory``, unless it has failed and is to be restarted.
 
-    An interrupted training resumes if the settings (``settings`` and ``more_settings``), weights,
-    examples, precision and code (``CODE`` and ``code``) are the same. ``name`` is shown to people.
+    An interrupted training resumes if the settings (``settings`` and ``more_settings``), the
+    encoder's configuration and weights, examples, precision and code (``CODE`` and ``code``) are
+    the same. ``name`` is shown to people.
     ``calibrated`` fits the temperature of its predictions to the gold labels of ``validation``. Of
     several processes, the main one saves.
     """
@@ -56,9 +57,8 @@ def train_and_save(
             examples.teacher_logits.numpy(),
         )
     ]
-    identity = run_identity(
-        (settings, more_settings), code=(*CODE, code), model=model, arrays=arrays
-    )
+    described = (settings, more_settings, model.encoder.config.to_diff_dict())
+    identity = run_identity(described, code=(*CODE, code), model=model, arrays=arrays)
     checkpoint = Checkpoint(f"{directory.parent.name}-{directory.name}", identity)
     trained = train(
         model,
@@ -85,7 +85,7 @@ def train_and_save(
 def restarting(
     train: Callable[Concatenate[First, Stage, Rest], Result],
 ) -> Callable[Concatenate[First, Stage, Rest], Result]:
-    """Decorate a training whose second argument is its settings.
+    """Decorate a training whose second argument is its settings, so that it restarts if it fails.
 
     The result is that of a training with the seed that it ends with.
     """

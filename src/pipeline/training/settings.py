@@ -29,5 +29,5 @@ class Training(Settings):
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 1
     """Seed of new heads, the order of rows and dropout."""
     restarts: Annotated[Whole, Field(ge=0)] = 0
-    """How often a training that fails starts again with the next seed. It has failed if its loss
-    stays that of a constant predictor, which is checked after a third of the steps."""
+    """How often a training starts again with the next seed if its loss stays that of a constant
+    predictor. This is checked after a third of the steps and at the end."""

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import COLOURS, FILLERS, LABEL_NAMES, THINGS, rows_of, save_tiny_bert
+from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    GPTNeoConfig,
+    GPTNeoModel,
+)
 
 from pipeline.core.errors import UserError
 from pipeline.evaluation import speed
@@ -175,7 +183,7 @@ def test_another_pooling_is_refused_and_not_replaced(
 
 def test_an_encoder_decoder_and_a_tokenizer_that_cannot_pad_are_refused(tmp_path: Path) -> None:
     families.save("bart", tmp_path / "bart", WORDS, AutoModel)
-    with pytest.raises(UserError, match="are an encoder-decoder"):
+    with pytest.raises(UserError, match="is an encoder-decoder"):
         fetch(Pretrained(source=str(tmp_path / "bart")), tmp_path / "fetched")
     families.save("gpt2", tmp_path / "gpt2", WORDS, AutoModel)
     path = tmp_path / "gpt2/tokenizer_config.json"
@@ -185,6 +193,65 @@ def test_an_encoder_decoder_and_a_tokenizer_that_cannot_pad_are_refused(tmp_path
     )
     with pytest.raises(UserError, match="has neither a padding nor an end token"):
         fetch(Pretrained(source=str(tmp_path / "gpt2")), tmp_path / "fetched")
+
+
+def test_weights_that_are_missing_do_not_stay_random(family: str, tmp_path: Path) -> None:
+    """As with weights saved from another library, under names that transformers does not know."""
+    families.save(family, tmp_path / "source", WORDS, AutoModel)
+    path = tmp_path / "source/model.safetensors"
+    renamed = {f"backbone.net.{name}": value for name, value in load_file(path).items()}
+    save_file(renamed, path, {"format": "pt"})
+    with pytest.raises(UserError, match="more tensors, which would stay random"):
+        fetch(Pretrained(source=str(tmp_path / "source")), tmp_path / "fetched")
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_dropout_rate_written_as_a_whole_number_is_set_too(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(tiny_bert, tmp_path / "source")
+    path = source / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_dropout_prob": 0}))
+    assert load_encoder(source, dropout=0.3)[0].config.hidden_dropout_prob == 0.3
+
+
+def test_positions_may_start_after_a_padding_token_of_number_0(tmp_path: Path) -> None:
+    families.save("roberta", tmp_path, WORDS, AutoModel, pad_token_id=0)
+    encoder = AutoModel.from_pretrained(tmp_path)
+    longest = longest_input(encoder, 10**6)
+    encoder(input_ids=torch.full((1, longest), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        encoder(input_ids=torch.full((1, longest + 1), 5))
+
+
+def test_a_family_that_cannot_be_cut_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    families.save("gpt2", tmp_path, WORDS, AutoModel)
+    layers: dict[str, Any] = {"attention_types": [[["global", "local"], 1]], "num_layers": 2}
+    GPTNeoModel(
+        GPTNeoConfig(vocab_size=300, hidden_size=32, num_heads=2, **layers)
+    ).save_pretrained(tmp_path)
+    assert load_encoder(tmp_path)[0].config.num_hidden_layers == 2
+    with pytest.raises(UserError, match="is a gpt_neo, which transformers cannot cut to 1 of"):
+        load_encoder(tmp_path, layers=1)
+
+
+def test_a_padding_token_that_the_model_does_not_know_is_replaced(tmp_path: Path) -> None:
+    families.save("gpt2", tmp_path, WORDS, AutoModel)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(tmp_path)
+    encoder, loaded = load_encoder(tmp_path)
+    assert tokenizer.pad_token_id >= encoder.config.vocab_size
+    assert loaded.pad_token == "<|endoftext|>"
+
+
+def test_texts_that_no_token_could_separate_are_refused(tmp_path: Path) -> None:
+    families.save("gpt2", tmp_path, WORDS, AutoModel)
+    path = tmp_path / "tokenizer_config.json"
+    content = {**json.loads(path.read_text()), "eos_token": None, "pad_token": "a"}
+    path.write_text(json.dumps({**content, "tokenizer_class": "TokenizersBackend"}))
+    with pytest.raises(UserError, match="puts nothing between the two texts of a pair and has no"):
+        load_encoder(tmp_path)
 
 
 def test_the_pooler_of_a_bert_is_left_out(tiny_bert: Path, tmp_path: Path) -> None:

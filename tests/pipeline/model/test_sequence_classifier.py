@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import families
+import numpy as np
 import pytest
 import torch
 from conftest import COLOURS, FILLERS, THINGS, rows_of
@@ -11,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from pipeline.core.errors import UserError
 from pipeline.model import sequence_classifier
-from pipeline.model.encoding import encode
+from pipeline.model.encoding import collate, encode
 from pipeline.model.inference import predict
 
 WORDS = [*COLOURS, *THINGS, *FILLERS]
@@ -51,6 +52,19 @@ def test_the_logits_are_those_of_transformers(family: str, tmp_path: Path) -> No
         [[row[name] for name in names] for row in by_transformers(tmp_path, "none")]
     )
     torch.testing.assert_close(logits_of(tmp_path), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_decoder_finds_its_last_token_whatever_its_configuration_says_of_padding(
+    tmp_path: Path,
+) -> None:
+    save("gpt2", tmp_path, ["irrelevant", "relevant"], pad_token_id=7)
+    together = logits_of(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path)
+    model, tokenizer = sequence_classifier.from_pretrained(tmp_path, config)
+    tokens = encode(tokenizer, ROWS, 60)
+    assert len(set(tokens.lengths)) > 1
+    alone = [model.eval()(collate(tokens, np.array([i])), ["golden"])[:, 0] for i in range(12)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-6)
 
 
 def test_one_logit_counts_as_two_classes_through_its_sigmoid(tmp_path: Path) -> None:

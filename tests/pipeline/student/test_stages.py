@@ -21,6 +21,7 @@ from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.student.settings import Stage, Stage1, Stage2, Student
 from pipeline.student.stages import TrainedStudent, distill, finetune_student
+from pipeline.training.calibration import fit_temperature
 
 TEACHERS = ("t1", "t2", "t3")
 POOL = rows_of(80, 3, "general/pool")
@@ -254,6 +255,17 @@ def test_classes_in_another_order_are_matched_by_name(tiny_bert: Path, root: Pat
         model, tokenizer, _ = pair_model.load(place)
         said.append(predict(model, encode(tokenizer, POOL, 16), TEACHERS).argmax(dim=-1))
     assert (said[0] == said[1]).double().mean() > 0.9
+
+
+def test_the_temperature_of_a_student_is_fitted_on_validation_rows(root: Path) -> None:
+    card = pair_model.read_card(stage1(root))
+    assert card.temperature == 1.0
+    directory, _ = stage2(root, epochs=20)
+    model, tokenizer, card = pair_model.load(directory)
+    said = predict(model, encode(tokenizer, VALIDATION, 16), card.heads)
+    expected = fit_temperature(said, torch.from_numpy(VALIDATION.labels))
+    assert card.temperature == pytest.approx(expected, rel=1e-3)
+    assert abs(card.temperature - 1) > 0.05
 
 
 def test_a_teacher_whose_training_failed_is_named(

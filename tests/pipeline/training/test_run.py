@@ -8,6 +8,7 @@ from conftest import rows_of
 from safetensors.torch import load_file
 
 from pipeline.model import pair_model
+from pipeline.pretrained import Pretrained, fetch
 from pipeline.teacher import Teacher, finetune_teacher
 from pipeline.training import curves
 from pipeline.training.loop import Trained
@@ -72,6 +73,44 @@ def test_it_starts_again_with_the_next_seed_as_often_as_it_may(
     ours, theirs = (load_file(f"models/teachers/{name}/heads.safetensors") for name in ("t1", "t2"))
     assert all((ours[key] == theirs[key]).all() for key in ours)
     assert not Path(".resume").exists()
+
+
+def test_another_pooling_never_resumes_an_old_checkpoint(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TMKD_CHECKPOINT_SECONDS", "0")
+    with monkeypatch.context() as patch:
+        patch.setattr(pair_model, "save", _die)
+        with pytest.raises(KeyboardInterrupt):
+            finetune("t1")
+    assert "resumes" not in capsys.readouterr().out
+    Path("models/pretrained/tiny").unlink()
+    fetch(Pretrained(source=str(tiny_bert), pooling="mean"), Path("models/pretrained/tiny"))
+    finetune("t1")
+    assert "resumes" not in capsys.readouterr().out
+
+
+def test_a_restarted_training_resumes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed with its second seed, it ends like one that was not, without its first one again."""
+    finetune("t1", lr=1e-9, restarts=1)
+    expected = load_file("models/teachers/t1/heads.safetensors")
+    monkeypatch.setenv("TMKD_CHECKPOINT_SECONDS", "0")
+    with monkeypatch.context() as patch:
+        patch.setattr(pair_model, "save", _die)
+        with pytest.raises(KeyboardInterrupt):
+            finetune("t2", lr=1e-9, restarts=1)
+    capsys.readouterr()
+    trained = finetune("t2", lr=1e-9, restarts=1)
+    assert (trained.failed, trained.seed) == (True, 2)
+    assert capsys.readouterr().out.count("resumes from step") == 2
+    found = load_file("models/teachers/t2/heads.safetensors")
+    assert all((found[key] == expected[key]).all() for key in expected)
+
+
+def _die(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_no_seed_follows_one_that_learns() -> None:
