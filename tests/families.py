@@ -108,7 +108,8 @@ def modernbert(words: list[str]) -> tuple[PretrainedConfig, Any]:
 
 
 def gpt2(words: list[str]) -> tuple[PretrainedConfig, Any]:
-    vocabulary, merges = byte_level(words, ["<|endoftext|>"])
+    vocabulary, merges = byte_level(words, [])
+    end = vocabulary["<|endoftext|>"] = len(vocabulary)
     tokenizer = GPT2Tokenizer(vocab=vocabulary, merges=merges)
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -116,8 +117,8 @@ def gpt2(words: list[str]) -> tuple[PretrainedConfig, Any]:
         n_layer=2,
         n_head=2,
         n_positions=128,
-        bos_token_id=0,
-        eos_token_id=0,
+        bos_token_id=end,
+        eos_token_id=end,
     )
     return config, tokenizer
 
