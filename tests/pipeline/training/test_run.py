@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import families
 import pytest
-from conftest import rows_of
+from conftest import COLOURS, FILLERS, THINGS, rows_of
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from pipeline.model import pair_model
 from pipeline.pretrained import Pretrained, fetch
@@ -27,8 +29,9 @@ def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def finetune(name: str, **changes: Any) -> Trained:
-    given = {"lr": 3e-3, "epochs": 12, "batch_size": 8, "dropout": 0.0, **changes}
-    settings = Teacher(weights="pretrained/tiny", corpus="task", **given)
+    training = {"lr": 3e-3, "epochs": 12, "batch_size": 8, "dropout": 0.0}
+    given = {"weights": "pretrained/tiny", "corpus": "task", **training, **changes}
+    settings = Teacher(**given)
     return finetune_teacher(
         name,
         settings,
@@ -45,6 +48,16 @@ def test_a_training_that_learns_has_not_failed(capsys: pytest.CaptureFixture[str
     assert "constant" not in capsys.readouterr().out
     assert "FAILED" not in curves.summary(trained)
     assert not pair_model.read_card(Path("models/teachers/t1")).failed
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_a_teacher_of_each_family_learns_its_rows(family: str, tmp_path: Path) -> None:
+    families.save(family, tmp_path / "source", [*COLOURS, *THINGS, *FILLERS], AutoModel)
+    fetch(Pretrained(source=str(tmp_path / "source")), Path("models/pretrained") / family)
+    trained = finetune(family, weights=f"pretrained/{family}", max_length=80, epochs=25)
+    assert trained.curve[-1].train_loss < 0.9 * trained.curve[0].train_loss
+    card = pair_model.read_card(Path("models/teachers") / family)
+    assert (card.max_length, card.failed) == (80, trained.failed)
 
 
 def test_a_training_that_does_not_learn_is_named_and_saved(
