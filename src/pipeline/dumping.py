@@ -1,5 +1,6 @@
 """Write the logits of one teacher for every row that its students will learn from."""
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from pipeline.logits import TeacherIdentity
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
-from pipeline.model.loading import tokenizer_hash
 from pipeline.model.sequence_classifier import load_teacher
 
 CODE = ("pipeline.core.runtime", "pipeline.model", "pipeline.logits", __name__)
+
+PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
 
 
 def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> int:
@@ -69,3 +71,15 @@ def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> in
     if runtime.is_main_process():
         shutil.rmtree(parts.parent)
     return total
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """A hash of the vocabulary and of the tokens of a probe pair.
+
+    It depends on behaviour, not on files, so that a new release that writes the files differently
+    does not change it.
+    """
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    own_words = " ".join([word for word, _ in vocabulary if word.isalpha()][:500])
+    behaviour = repr((vocabulary, tokenizer(PROBE, own_words.title())["input_ids"]))
+    return hashlib.sha256(behaviour.encode()).hexdigest()

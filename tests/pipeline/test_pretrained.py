@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
-from pipeline.model.loading import load_encoder, tokenizer_hash
+from pipeline.dumping import tokenizer_hash
+from pipeline.model.loading import load_encoder
 from pipeline.pretrained import Pretrained, fetch
 
 

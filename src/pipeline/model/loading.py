@@ -1,6 +1,5 @@
 """Load pretrained encoders and their tokenizers with transformers."""
 
-import hashlib
 import inspect
 import json
 from pathlib import Path
@@ -33,14 +32,12 @@ POOLING_FILE = "1_Pooling/config.json"
 """Where the weights of sentence-transformers say how they are pooled."""
 POOLING_MODES: dict[str, Pooling] = {
     "mean": "mean",
-    "pooling_mode_mean_tokens": "mean",
+    "mean_tokens": "mean",
     "cls": "cls",
-    "pooling_mode_cls_token": "cls",
+    "cls_token": "cls",
     "lasttoken": "last",
-    "pooling_mode_lasttoken": "last",
 }
 """The pooling that heads read, by its names there."""
-PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
 
 
 def load_encoder(
@@ -74,8 +71,7 @@ def load_encoder(
         ) from None
     # Model families name their dropout rates differently, but always with one of these words.
     for name, value in config.to_dict().items():
-        is_rate = "dropout" in name or name.endswith("pdrop")
-        if is_rate and isinstance(value, int | float) and not isinstance(value, bool):
+        if ("dropout" in name or name.endswith("pdrop")) and type(value) in (int, float):
             setattr(config, name, dropout)
     encoder, tokenizer = from_pretrained(directory, config)
     if max_length > (longest := longest_input(encoder, max_length)):
@@ -109,17 +105,8 @@ def from_pretrained(
     if hasattr(config, "use_cache"):
         # Decoders would keep the keys and values of all tokens for a next token.
         config.use_cache = False
-    encoder, info = AutoModel.from_pretrained(
-        name,
-        config=config,
-        revision=revision,
-        use_safetensors=True,
-        trust_remote_code=False,
-        dtype=torch.float32,
-        output_loading_info=True,
-        **without_pooler(config),
-    )
-    if missing := sorted(info["missing_keys"]):
+    encoder, missing = load_weights(AutoModel, name, config, revision, **without_pooler(config))
+    if missing:
         raise UserError(
             f"the weights of '{name}' lack {missing[0]} and {len(missing) - 1} more tensors, which "
             "would stay random: name other weights."
@@ -127,6 +114,23 @@ def from_pretrained(
     tokenizer = load_tokenizer(name, config, revision)
     separate_texts(tokenizer, name)
     return encoder, tokenizer
+
+
+def load_weights(
+    kind: Any, name: str | Path, config: PretrainedConfig, revision: str | None, **options: Any
+) -> tuple[PreTrainedModel, list[str]]:
+    """A model of the Auto class ``kind``, from safetensors only, and what its weights lack."""
+    model, info = kind.from_pretrained(
+        name,
+        config=config,
+        revision=revision,
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=torch.float32,
+        output_loading_info=True,
+        **options,
+    )
+    return model, sorted(info["missing_keys"])
 
 
 def load_config(name: str | Path, revision: str | None = None) -> PretrainedConfig:
@@ -175,15 +179,15 @@ def natural_pooling(
     if path is None:
         return default_pooling(config)
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    # Newer files name the mode, older ones have a flag for each.
+    # Newer files name the mode, older ones have a flag for each, such as pooling_mode_mean_tokens.
     flags = [key for key, value in content.items() if key.startswith("pooling_mode_") and value]
-    modes = [content["pooling_mode"]] if "pooling_mode" in content else flags
-    if len(modes) != 1 or str(modes[0]) not in POOLING_MODES:
+    mode = str(content.get("pooling_mode") or " ".join(flags)).removeprefix("pooling_mode_")
+    if mode not in POOLING_MODES:
         raise UserError(
             f"{POOLING_FILE} of '{name}' names another pooling than mean, cls or last: set pooling "
             "beside the source in params.yaml."
         )
-    return POOLING_MODES[modes[0]]
+    return POOLING_MODES[mode]
 
 
 def default_pooling(config: PretrainedConfig) -> Pooling:
@@ -235,15 +239,3 @@ def longest_input(model: PreTrainedModel, unlimited: int) -> int:
             padding_idx = getattr(module, "padding_idx", None)
             return longest if padding_idx is None else longest - int(padding_idx) - 1
     return longest
-
-
-def tokenizer_hash(tokenizer: Any) -> str:
-    """A hash of the vocabulary and of the tokens of a probe pair.
-
-    It depends on behaviour, not on files, so that a new release that writes the files differently
-    does not change it.
-    """
-    vocabulary = sorted(tokenizer.get_vocab().items())
-    own_words = " ".join([word for word, _ in vocabulary if word.isalpha()][:500])
-    behaviour = repr((vocabulary, tokenizer(PROBE, own_words.title())["input_ids"]))
-    return hashlib.sha256(behaviour.encode()).hexdigest()

@@ -17,7 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import whole_directory, write_json
 from pipeline.model import pair_model
 from pipeline.model.encoding import Batch
-from pipeline.model.loading import is_decoder, load_config, load_tokenizer
+from pipeline.model.loading import is_decoder, load_config, load_tokenizer, load_weights
 from pipeline.model.pair_model import Card, PairModel
 
 NO_HEADS = 0
@@ -51,7 +51,7 @@ def class_names(config: PretrainedConfig) -> tuple[str, ...]:
 
     Raises UserError if its ``id2label`` does not name the classes 0, 1, 2 and so on.
     """
-    own: dict[int, str] = dict(config.id2label)  # type: ignore[arg-type]
+    own = {int(number): name for number, name in (config.id2label or {}).items()}
     if sorted(own) != list(range(len(own))):
         raise UserError(f"the id2label in its config.json names the classes {own}: correct it.")
     return tuple(own[i] for i in range(len(own))) if len(own) > 1 else ONE_OUTPUT
@@ -69,16 +69,8 @@ def from_pretrained(
         # A decoder finds its last token by that of padding.
         config.pad_token_id = tokenizer.pad_token_id
         config.use_cache = False
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        name,
-        config=config,
-        revision=revision,
-        use_safetensors=True,
-        trust_remote_code=False,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )
-    if missing := sorted(info["missing_keys"]):
+    model, missing = load_weights(AutoModelForSequenceClassification, name, config, revision)
+    if missing:
         raise UserError(
             f"'{name}' is not a fine-tuned classifier, because it lacks {missing[0]}: name it "
             "under pretrained in params.yaml and fine-tune a teacher from it."

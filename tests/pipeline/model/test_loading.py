@@ -22,11 +22,12 @@ from transformers import (
 )
 
 from pipeline.core.errors import UserError
+from pipeline.dumping import tokenizer_hash
 from pipeline.evaluation import speed
 from pipeline.model import pair_model
 from pipeline.model.encoding import collate, encode
 from pipeline.model.inference import predict
-from pipeline.model.loading import load_encoder, longest_input, tokenizer_hash
+from pipeline.model.loading import load_encoder, longest_input
 from pipeline.model.pair_model import GOLDEN, Card, PairModel
 from pipeline.pretrained import Pretrained, fetch
 from pipeline.training.vocabulary import only_tokens_of
@@ -166,6 +167,7 @@ def test_weights_may_say_how_they_are_pooled(
     "content",
     [
         {"pooling_mode_max_tokens": True},
+        {"pooling_mode_mean_sqrt_len_tokens": True},
         {"pooling_mode": "max"},
         {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
     ],
