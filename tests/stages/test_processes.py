@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import LONG_STAGES
-from project import environment, kill_at_checkpoint, run
+from project import ROOT, environment, kill_at_checkpoint, run
 
 from pipeline.core import runtime
 
@@ -141,3 +141,34 @@ def test_an_interrupt_ends_a_launcher_and_its_processes_without_a_traceback(
     assert len(launched) == 2
     for one in launched:
         assert not one.is_running() or one.status() == psutil.STATUS_ZOMBIE
+
+
+INTERRUPTED = """
+import os, signal, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from pipeline.core import runtime
+
+class Launched(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+subprocess.Popen = Launched
+runtime.run(lambda: "")
+"""
+
+
+def test_an_interrupt_while_a_launcher_starts_ends_it_too(tmp_path: Path) -> None:
+    """Between its start and the moment when this process can wait for it."""
+    (tmp_path / "stage.py").write_text(INTERRUPTED)
+    sleep = f"{sys.executable} -c 'import time; time.sleep(60)'"
+    done = subprocess.run(
+        [sys.executable, tmp_path / "stage.py", ROOT / "src"],
+        env={**environment(), "TMKD_LAUNCHER": sleep},
+        capture_output=True,
+        text=True,
+        # As long as the launcher lives, it holds the pipes open.
+        timeout=50,
+    )
+    assert done.returncode == 130
+    assert "Stopped." in done.stderr

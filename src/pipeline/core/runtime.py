@@ -17,6 +17,7 @@ from pipeline import console
 from pipeline.core.errors import UserError
 
 CHECKPOINT_SECONDS = 45.0
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
@@ -36,6 +37,10 @@ def run(stage: Callable[[], str]) -> None:
 
 def _launch(launcher: str) -> str:
     """Run this script under ``launcher`` and exit with its status."""
+    interrupts: list[int] = []
+    for number in INTERRUPTS:
+        # One that comes before there is a process to kill waits until there is.
+        signal.signal(number, lambda received, _: interrupts.append(received))
     # In a session of its own, signals from the terminal reach only this process.
     try:
         launched = subprocess.Popen([*shlex.split(launcher), *sys.argv], start_new_session=True)
@@ -44,9 +49,11 @@ def _launch(launcher: str) -> str:
             f"TMKD_LAUNCHER is {launcher!r}, which cannot be started ({error}): correct or unset "
             "it."
         ) from None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     try:
+        for number in INTERRUPTS:
+            signal.signal(number, signal.default_int_handler)
+        if interrupts:
+            raise KeyboardInterrupt
         status = launched.wait()
     except KeyboardInterrupt:
         _kill_with_descendants(launched)
