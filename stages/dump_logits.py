@@ -5,6 +5,7 @@ from pathlib import Path
 import _path  # noqa: F401 - puts src on the path
 from pipeline import console
 from pipeline.core import rows, runtime
+from pipeline.core.files import mark_done
 from pipeline.dumping import dump
 from pipeline.logits import SPLITS, dumped
 
@@ -12,8 +13,10 @@ from pipeline.logits import SPLITS, dumped
 def main() -> str:
     place, teacher = console.arguments("general|task", "TEACHER")
     splits = [rows.read(place, split) for split in SPLITS[place]]
-    models = Path("models/teachers")
-    total = dump(teacher, models / teacher, splits, directory=dumped(place, teacher).directory)
+    directory = dumped(place, teacher).directory
+    total = dump(teacher, Path("models/teachers") / teacher, splits, directory=directory)
+    if runtime.is_main_process():
+        mark_done(directory)
     return f"logits of {teacher} on {place}: {total:,} rows"
 
 

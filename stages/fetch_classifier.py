@@ -4,6 +4,7 @@ from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
 from pipeline import classifier, console
+from pipeline.core.files import mark_done
 from pipeline.core.settings import entry
 from pipeline.preflight import read_params
 
@@ -12,9 +13,9 @@ def main() -> str:
     (name,) = console.arguments("NAME")
     params = read_params()
     settings = entry(params.classifiers, name, "classifiers")
-    label_names = classifier.fetch(
-        name, settings, max_length=params.max_length, models=Path("models")
-    )
+    models = Path("models")
+    label_names = classifier.fetch(name, settings, max_length=params.max_length, models=models)
+    mark_done(models / "teachers" / name)
     return f"classifier {name}: from {settings.source}, classes {', '.join(label_names)}"
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import _path  # noqa: F401 - puts src on the path
 from pipeline import console, pretrained
+from pipeline.core.files import mark_done
 from pipeline.core.settings import entry
 from pipeline.preflight import read_params
 
@@ -11,7 +12,9 @@ from pipeline.preflight import read_params
 def main() -> str:
     (name,) = console.arguments("NAME")
     settings = entry(read_params().pretrained, name, "pretrained")
-    pretrained.fetch(settings, Path("models/pretrained") / name)
+    directory = Path("models/pretrained") / name
+    pretrained.fetch(settings, directory)
+    mark_done(directory)
     return f"pretrained weights {name}: from {settings.source}"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import _path  # noqa: F401 - puts src on the path
 from pipeline import console
 from pipeline.core import rows, runtime
+from pipeline.core.files import mark_done
 from pipeline.core.settings import entry
 from pipeline.preflight import read_params
 from pipeline.teacher import finetune_teacher
@@ -15,16 +16,18 @@ def main() -> str:
     (name,) = console.arguments("NAME")
     params = read_params()
     settings = entry(params.teachers, name, "teachers")
+    models = Path("models")
     trained = finetune_teacher(
         name,
         settings,
         max_length=params.max_length,
         training=rows.read(settings.corpus, "train"),
         validation=rows.read(settings.corpus, "validation"),
-        models=Path("models"),
+        models=models,
     )
     if runtime.is_main_process():
         curves.write(name, trained)
+        mark_done(models / "teachers" / name)
     return f"teacher {name}: {curves.summary(trained)}"
 
 

@@ -3,7 +3,10 @@
 No stage of the pipeline depends on this file, because it does not affect outputs.
 """
 
+import io
 import os
+import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,11 +42,12 @@ def silence() -> None:
 def arguments(*names: str) -> list[str]:
     """The arguments of a stage script; exits with a usage message if they do not fit.
 
-    A name such as ``general|task`` lists the values that an argument may have.
+    A name such as ``general|task`` lists the values that an argument may have. Any other argument
+    is part of a path, and must be one word.
     """
     values = sys.argv[1:]
     fit = len(values) == len(names) and all(
-        "|" not in name or value in name.split("|")
+        value in name.split("|") if "|" in name else re.fullmatch(r"[\w-]+", value)
         for name, value in zip(names, values, strict=True)
     )
     if not fit:
@@ -58,6 +62,12 @@ def run(stage: Callable[[], str], *, resumes: bool = False) -> None:
     An error that the user can fix ends in one sentence and exit status 1. ``resumes`` says whether
     the stage leaves checkpoints.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        # stages/_path.py has set this, for the time of the imports.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Texts of users have characters that not every terminal can show.
+        sys.stdout.reconfigure(errors="replace")
     started = time.monotonic()
     try:
         sentence = stage()

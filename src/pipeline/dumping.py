@@ -11,9 +11,9 @@ from pipeline import console, logits
 from pipeline.core import runtime
 from pipeline.core.checkpoints import ROOT, run_identity
 from pipeline.core.rows import Rows
-from pipeline.logits import TeacherIdentity
+from pipeline.logits import Notes, TeacherIdentity
 from pipeline.model import pair_model
-from pipeline.model.encoding import encode
+from pipeline.model.encoding import check_vocabulary, encode
 from pipeline.model.inference import predict
 from pipeline.model.sequence_classifier import load_teacher
 
@@ -25,10 +25,8 @@ PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANS
 def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> int:
     """Score ``splits`` with the teacher saved in ``teacher`` and write the logits artifact.
 
-    Returns the number of rows. The notes of the card hold what is reported of a teacher where its
-    weights and tokenizer are missing: the configuration of the encoder, the number of parameters,
-    the lengths of some rows, and whether its training has failed. Raises UserError if the teacher
-    has other classes than labelled rows, or if a logit is not finite.
+    Returns the number of rows. Raises UserError if the teacher has other classes than labelled
+    rows, if its tokenizer does not know the words of the rows, or if a logit is not finite.
     """
     model, tokenizer, card = load_teacher(teacher)
     for rows in splits:
@@ -43,12 +41,13 @@ def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> in
         card.label_names,
     )
     timed = encode(tokenizer, splits[-1], card.max_length, stop=logits.TIMED_ROWS)
-    notes: dict[str, Any] = {
-        "parameters": pair_model.parameters(model),
-        "encoder": model.encoder.config.to_diff_dict(),
-        "lengths": timed.lengths.tolist(),
-        "failed": card.failed,
-    }
+    check_vocabulary(tokenizer, timed, splits[-1].name)
+    notes = Notes(
+        pair_model.parameters(model),
+        model.encoder.config.to_diff_dict(),
+        tuple(timed.lengths.tolist()),
+        card.failed,
+    )
     fingerprints = [rows.fingerprint for rows in splits]
     run = run_identity((identity, notes, fingerprints), code=CODE)
     parts = ROOT / f"dump_logits-{directory.parent.name}-{name}" / run

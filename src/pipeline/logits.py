@@ -1,9 +1,9 @@
 """The logits artifact: a teacher's logits for every row, and what is needed to verify them.
 
 ``data/logits/<place>/<teacher>/``, where the place is ``general`` or ``task``, has ``card.json``,
-which identifies the teacher, and per split one safetensors file (several above ``SHARD_ROWS`` rows)
-with the raw logits in corpus order. Every file repeats the card and adds a fingerprint of its rows
-and a checksum of its tensor.
+which identifies the teacher, ``notes.json``, and per split one safetensors file (several above
+``SHARD_ROWS`` rows) with the raw logits in corpus order. Every file repeats the card and adds a
+fingerprint of its rows and a checksum of its tensor.
 """
 
 import hashlib
@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import TypeAdapter
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.core import runtime
-from pipeline.core.errors import UserError
-from pipeline.core.files import read_json, whole_directory, whole_file, write_json
+from pipeline.core import runtime, tensors
+from pipeline.core.errors import UserError, explained
+from pipeline.core.files import read_json, whole_directory, write_json
 from pipeline.core.rows import Rows, class_order
 
 FORMAT = "2"
@@ -49,10 +50,6 @@ class Artifact:
     """The DVC stage that makes it, for error messages."""
 
     @property
-    def teacher(self) -> str:
-        return self.directory.name
-
-    @property
     def remedy(self) -> str:
         return f"run `dvc repro -f {self.stage}`"
 
@@ -73,6 +70,19 @@ class TeacherIdentity:
     """Class names in the order of the tensor's columns."""
 
 
+@dataclass(frozen=True)
+class Notes:
+    """What is reported of a teacher where its weights and tokenizer are missing."""
+
+    parameters: int
+    encoder: dict[str, Any]
+    """The transformers configuration of its encoder."""
+    lengths: tuple[int, ...]
+    """The numbers of its tokens of the first ``TIMED_ROWS`` rows of the last split."""
+    failed: bool
+    """Whether its training has failed."""
+
+
 def dumped(place: str, teacher: str) -> Artifact:
     """The logits that the dump stages write for ``teacher`` at ``place`` (general or task)."""
     return Artifact(LOGITS / place / teacher, f"dump_{place}_logits@{teacher}")
@@ -83,7 +93,7 @@ def write(
     identity: TeacherIdentity,
     splits: list[Rows],
     *,
-    notes: dict[str, Any],
+    notes: Notes,
     score: Callable[[Rows, int, int], Tensor],
     parts: Path,
 ) -> None:
@@ -92,64 +102,62 @@ def write(
     ``score(rows, start, stop)`` returns float32 logits of shape [stop - start, classes]. Finished
     parts are kept in ``parts``, so that an interrupted dump resumes; ``parts`` must therefore be a
     directory for these rows and this teacher only. Memory holds one file at most. Several processes
-    take turns at the parts, and the main one joins them. ``notes`` go into the card. Raises
-    UserError if a logit is not finite.
+    take turns at the parts, and the main one joins them. Raises UserError if a logit is not finite.
     """
     engine = runtime.accelerator()
     starts = [(rows, start) for rows in splits for start in range(0, len(rows), PART_ROWS)]
+
+    def part(rows: Rows, start: int) -> Tensor:
+        """The logits of a part, which are computed if no whole file has them."""
+        path = _part_file(parts, rows, start)
+        if saved := tensors.read(path):
+            return saved[0]["logits"]
+        logits = score(rows, start, min(start + PART_ROWS, len(rows)))
+        if not logits.isfinite().all():
+            raise UserError(
+                f"teacher '{identity.teacher}' gives logits that are not finite for rows after "
+                f"{start} of {rows.name}: use other weights, or train it with a lower lr."
+            )
+        tensors.write(path, {"logits": logits}, {})
+        return logits
+
     for rows, start in starts[engine.process_index :: engine.num_processes]:
-        part = _part(parts, rows, start)
-        if not part.exists():
-            logits = score(rows, start, min(start + PART_ROWS, len(rows)))
-            if not logits.isfinite().all():
-                raise UserError(
-                    f"teacher '{identity.teacher}' gives logits that are not finite for rows after "
-                    f"{start} of {rows.name}: use other weights, or train it with a lower lr."
-                )
-            with whole_file(part) as draft:
-                save_file({"logits": logits}, draft)
+        part(rows, start)
     engine.wait_for_everyone()
     if engine.is_main_process:
         with whole_directory(directory) as draft:
             for rows in splits:
-                _join_parts(draft, identity, rows, parts)
-            write_json(draft / "card.json", {**asdict(identity), "notes": notes})
+                for shard, name in enumerate(shard_files(rows)):
+                    end = min((shard + 1) * SHARD_ROWS, len(rows))
+                    shard_starts = range(shard * SHARD_ROWS, end, PART_ROWS)
+                    tensor = torch.cat([part(rows, start) for start in shard_starts])
+                    metadata = json.dumps(_metadata(identity, rows, shard, tensor))
+                    save_file({"logits": tensor}, draft / name, {METADATA: metadata})
+            write_json(draft / "card.json", asdict(identity))
+            write_json(draft / "notes.json", asdict(notes))
         shutil.rmtree(parts)
 
 
 def finished_rows(parts: Path, splits: list[Rows]) -> int:
-    """How many rows of ``splits`` an interrupted dump has left in ``parts``."""
+    """How many rows of ``splits`` an interrupted dump has left undamaged in ``parts``."""
     return sum(
         min(PART_ROWS, len(rows) - start)
         for rows in splits
         for start in range(0, len(rows), PART_ROWS)
-        if _part(parts, rows, start).exists()
+        if tensors.read(_part_file(parts, rows, start))
     )
 
 
-def _part(parts: Path, rows: Rows, start: int) -> Path:
-    return parts / f"{_stem(rows)}-{start}.safetensors"
-
-
-def _stem(rows: Rows) -> str:
-    return rows.name.replace("/", "-")
+def _part_file(parts: Path, rows: Rows, start: int) -> Path:
+    return parts / f"{rows.name.replace('/', '-')}-{start}.safetensors"
 
 
 def shard_files(rows: Rows) -> list[str]:
     """The names of the files that hold the logits of ``rows``."""
-    count = max(1, -(-len(rows) // SHARD_ROWS))
+    stem, count = rows.name.replace("/", "-"), max(1, -(-len(rows) // SHARD_ROWS))
     if count == 1:
-        return [f"{_stem(rows)}.safetensors"]
-    return [f"{_stem(rows)}-{i:05d}-of-{count:05d}.safetensors" for i in range(count)]
-
-
-def _join_parts(directory: Path, identity: TeacherIdentity, rows: Rows, parts: Path) -> None:
-    for shard, name in enumerate(shard_files(rows)):
-        first = shard * SHARD_ROWS
-        starts = range(first, min(first + SHARD_ROWS, len(rows)), PART_ROWS)
-        tensor = torch.cat([load_file(_part(parts, rows, start))["logits"] for start in starts])
-        metadata = _metadata(identity, rows, shard, tensor)
-        save_file({"logits": tensor}, directory / name, {METADATA: json.dumps(metadata)})
+        return [f"{stem}.safetensors"]
+    return [f"{stem}-{i:05d}-of-{count:05d}.safetensors" for i in range(count)]
 
 
 def _metadata(identity: TeacherIdentity, rows: Rows, shard: int, tensor: Tensor) -> dict[str, str]:
@@ -175,25 +183,24 @@ def checksum(tensor: Tensor) -> str:
     return hashlib.sha256(np.ascontiguousarray(tensor.numpy()).data).hexdigest()
 
 
-def read_identity(artifact: Artifact) -> tuple[TeacherIdentity, dict[str, Any]]:
-    """Identity and notes from the card of an artifact.
+def read_identity(artifact: Artifact) -> TeacherIdentity:
+    """The card of an artifact; raises UserError if it is missing, damaged or of another teacher."""
+    path = _existing(artifact, "card.json")
+    identity = read_json(path, TeacherIdentity, artifact.remedy)
+    _agree(artifact, path, "teacher", identity.teacher, artifact.directory.name)
+    return identity
 
-    Raises UserError if the card is not readable or is that of another teacher.
-    """
-    path = artifact.directory / "card.json"
-    try:
-        content = read_json(path)
-        notes: dict[str, Any] = content.pop("notes")
-        content["label_names"] = tuple(content["label_names"])
-        identity = TeacherIdentity(**content)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{path} is damaged, or of an earlier version of this pipeline: {artifact.remedy}."
-        ) from None
-    _agree(artifact, path, "teacher", identity.teacher, artifact.teacher)
-    return identity, notes
+
+def read_notes(artifact: Artifact) -> Notes:
+    """The notes of an artifact; raises UserError if they are missing or damaged."""
+    return read_json(_existing(artifact, "notes.json"), Notes, artifact.remedy)
+
+
+def _existing(artifact: Artifact, name: str) -> Path:
+    path = artifact.directory / name
+    if not path.exists():
+        raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.")
+    return path
 
 
 def check_classes(teacher: str, classes: Sequence[str], rows: Rows) -> None:
@@ -216,28 +223,23 @@ def read(
     file is complete and finite, comes from ``identity`` and was made for exactly these rows in this
     order.
     """
-    tensors = []
+    shards = []
     for shard, name in enumerate(shard_files(rows)):
-        path = artifact.directory / name
-        try:
+        path = _existing(artifact, name)
+        with explained(f"{path} is damaged", artifact.remedy):
             with safe_open(path, framework="pt") as file:
-                metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+                text = (file.metadata() or {}).get(METADATA, "{}")
                 tensor = file.get_tensor("logits")
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: {artifact.remedy}, or `dvc pull`.") from None
-        except (SafetensorError, ValueError) as error:
-            raise UserError(f"{path} is damaged ({error}): {artifact.remedy}.") from None
+            metadata = TypeAdapter(dict[str, str]).validate_json(text)
         _agree(artifact, path, "tensor type", str(tensor.dtype), "torch.float32")
-        for field, value in _metadata(identity, rows, shard, tensor).items():
-            _agree(artifact, path, field, metadata.get(field, "missing"), value)
+        for key, value in _metadata(identity, rows, shard, tensor).items():
+            _agree(artifact, path, key, metadata.get(key, "missing"), value)
+        shape = (min(SHARD_ROWS, len(rows) - shard * SHARD_ROWS), len(identity.label_names))
+        _agree(artifact, path, "shape", str(tuple(tensor.shape)), str(shape))
         if not tensor.isfinite().all():
             raise UserError(f"{path} has logits that are not finite: {artifact.remedy}.")
-        tensors.append(tensor)
-    logits = torch.cat(tensors)
-    path = artifact.directory / shard_files(rows)[0]
-    shape = (len(rows), len(identity.label_names))
-    _agree(artifact, path, "shape", str(tuple(logits.shape)), str(shape))
-    return logits[:, class_order(identity.label_names, label_names)]
+        shards.append(tensor)
+    return torch.cat(shards)[:, class_order(identity.label_names, label_names)]
 
 
 def _agree(artifact: Artifact, path: Path, field: str, actual: str, expected: str) -> None:

@@ -23,7 +23,9 @@ from pipeline.student.settings import Stage1, Stage2, Student
 from pipeline.student.targets import SOFT_LABEL
 from pipeline.teacher import Teacher
 
-NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+NAME = re.compile(r"[A-Za-z][\w-]{0,63}", re.ASCII)
+NAME_RULE = "up to 64 letters, digits, - and _ after a first letter"
+"""Names become parts of paths, and of the commands that DVC gives to a shell."""
 RESERVED = (
     *(GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1"),
     *("mean", "teachers_mean"),
@@ -71,14 +73,15 @@ class Params(Settings):
             require(not (stage.soft_label and without), f"{where}.soft_label", True, expected)
         self._check_weights("student", self.student.weights)
         can_teach = "train" in general_roles(self.corpora, self.general, self.task)
+        for name in self.pretrained:
+            require_name(bool(NAME.fullmatch(name)), "pretrained", name, NAME_RULE)
         for section, names in (("teachers", self.teachers), ("classifiers", self.classifiers)):
             for name in names:
                 # A head has the name of its teacher and is an attribute of a module.
-                allowed = NAME.fullmatch(name) and name not in RESERVED
-                expected = "letters, digits, - and _ after a first letter, and not a reserved word"
-                require_name(
-                    bool(allowed) and not hasattr(ModuleDict, name), section, name, expected
-                )
+                is_reserved = name in RESERVED or hasattr(ModuleDict(), name)
+                expected = f"{NAME_RULE}, and not a reserved word"
+                allowed = NAME.fullmatch(name) and not is_reserved
+                require_name(bool(allowed), section, name, expected)
         for name in self.classifiers:
             require_name(
                 name not in self.teachers, "classifiers", name, "other than those of teachers"

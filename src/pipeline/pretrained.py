@@ -1,13 +1,10 @@
 """Pretrained weights, fetched once: what teachers and students start from."""
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory
 from pipeline.core.settings import Settings, Text
 from pipeline.model.loading import Pooling, from_pretrained, load_config
@@ -55,17 +52,12 @@ def fetch(settings: Pretrained, directory: Path) -> None:
         tokenizer.save_pretrained(draft)
 
 
-@contextmanager
-def load_errors(source: str) -> Iterator[None]:
+def load_errors(source: str) -> AbstractContextManager[None]:
     """Turn the errors of transformers about ``source`` into one sentence."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"the weights '{source}' could not be loaded ({reason}): name a directory, a model on "
-            "a hub that this machine can reach, or package:NAME."
-        ) from None
+    return explained(
+        f"the weights '{source}' could not be loaded",
+        "name a directory, a model on a hub that this machine can reach, or package:NAME",
+    )
 
 
 def find(settings: Source) -> str:

@@ -14,7 +14,7 @@ from pipeline.core.checkpoints import ROOT, run_identity
 from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash
 from pipeline.core.rows import Rows
-from pipeline.logits import SPLITS, Artifact, TeacherIdentity, dumped
+from pipeline.logits import SPLITS, Artifact, Notes, TeacherIdentity, dumped
 
 MEAN = "mean"
 """The teacher whose logits are the mean of all teachers' logits."""
@@ -52,7 +52,8 @@ def average(place: str, teachers: Sequence[str]) -> int:
             "the stages in params.yaml."
         )
     artifacts = [dumped(place, teacher) for teacher in teachers]
-    identities = [logits.read_identity(artifact)[0] for artifact in artifacts]
+    identities = [logits.read_identity(artifact) for artifact in artifacts]
+    all_notes = [logits.read_notes(artifact) for artifact in artifacts]
     first = identities[0]
     for identity in identities:
         if set(identity.label_names) != set(first.label_names):
@@ -90,7 +91,12 @@ def average(place: str, teachers: Sequence[str]) -> int:
         artifact_of(place, MEAN).directory,
         together,
         splits,
-        notes={"mean_of": list(teachers)},
+        notes=Notes(
+            sum(notes.parameters for notes in all_notes),
+            encoder={},
+            lengths=(),
+            failed=any(notes.failed for notes in all_notes),
+        ),
         score=mean,
         parts=parts,
     )

@@ -4,18 +4,17 @@ Each file stores the identity of its cell. So a stopped study resumes, and only 
 another identity are trained again.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline.core import tensors
 from pipeline.core.checkpoints import run_identity
-from pipeline.core.files import file_hash, whole_file
+from pipeline.core.errors import UserError
+from pipeline.core.files import file_hash
 from pipeline.core.rows import CORPORA
 from pipeline.student import stages
 from pipeline.student.settings import Stage
@@ -25,7 +24,6 @@ from study.settings import Recipe, Study
 
 PREDICTIONS = Path("study/predictions")
 SPLITS = ("validation", "test")
-METADATA = "predictions"
 CODE = (*run.CODE, stages.CODE)
 """The code that determines what a student is."""
 
@@ -104,12 +102,8 @@ def cells(study: Study, models: Path, code: str) -> list[Cell]:
 
 def is_done(cell: Cell) -> bool:
     """Whether the cell has predictions that were made exactly as it would make them now."""
-    try:
-        with safe_open(cell.file, framework="pt") as file:
-            notes = json.loads(file.metadata()[METADATA])
-    except (FileNotFoundError, SafetensorError):
-        return False
-    return bool(notes["identity"] == cell.identity)
+    saved = tensors.read(cell.file)
+    return saved is not None and saved[1]["identity"] == cell.identity
 
 
 def write_predictions(cell: Cell, predictions: StudentPredictions) -> None:
@@ -121,15 +115,18 @@ def write_predictions(cell: Cell, predictions: StudentPredictions) -> None:
         "temperature": predictions.temperature,
         "failed": predictions.failed,
     }
-    with whole_file(cell.file) as draft:
-        save_file(predictions.logits, draft, {METADATA: json.dumps(notes, sort_keys=True)})
+    tensors.write(cell.file, predictions.logits, notes)
 
 
 def read_predictions(name: str, seeds: int) -> Iterator[StudentPredictions]:
     """The predictions of a student with seeds 1 to ``seeds``."""
     for seed in range(1, seeds + 1):
-        with safe_open(PREDICTIONS / f"{name}-{seed}.safetensors", framework="pt") as file:
-            notes = json.loads(file.metadata()[METADATA])
-            logits = {split: file.get_tensor(split) for split in SPLITS}
+        saved = tensors.read(PREDICTIONS / f"{name}-{seed}.safetensors")
+        if saved is None:
+            raise UserError(
+                f"{PREDICTIONS} lacks the predictions of '{name}' with seed {seed}: run `make "
+                "study`."
+            )
+        logits, notes = saved
         del notes["identity"]
         yield StudentPredictions(logits, **notes)

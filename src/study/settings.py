@@ -16,7 +16,7 @@ from pipeline.student.settings import Stage1, Stage2, Student
 from study.averaging import MEAN
 
 FILE = Path("study/params.yaml")
-NAME = re.compile(r"[\w.-]+", re.ASCII)
+NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 Part = TypeVar("Part", bound=Settings)
 
 
@@ -157,12 +157,15 @@ def read_study(params: Params, content: Mapping[str, Any]) -> Study:
     study = settings.check(StudyParams, content, file=str(FILE))
     teachers = params.stage2.teachers
     recipes = {}
+    # Files have the names of students and tables.
+    for kind, names in (("student", study.students), ("table", study.tables)):
+        for name in names:
+            if (kind == "student" and name in teachers) or not NAME.fullmatch(name):
+                raise UserError(
+                    f"{FILE}: a {kind} cannot be called '{name}': use up to 64 letters, digits, "
+                    "'_', '.' and '-', and not the name of a teacher."
+                )
     for name, changes in study.students.items():
-        if name in teachers or not NAME.fullmatch(name):
-            raise UserError(
-                f"{FILE}: a student cannot be called '{name}': use letters, digits, '_', '.' and "
-                "'-', and not the name of a teacher."
-            )
         recipes[name] = _recipe(params, name, changes)
     systems = {*recipes, *teachers}
     for name, combination in study.combinations.items():

@@ -53,17 +53,17 @@ def read_systems(study: Study) -> dict[str, SystemPredictions]:
     failed: dict[str, tuple[bool, ...]] = {}
     for name in study.teachers:
         artifact = dumped("task", name)
-        identity, notes = logits.read_identity(artifact)
+        identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
         all_logits[name] = {
             split: logits.read(artifact, identity, split_rows, split_rows.label_names)[
                 None, :, None
             ]
             for split, split_rows in labelled.items()
         }
-        parameters[name] = notes["parameters"]
-        computed[name] = notes["encoder"], notes["lengths"]
+        parameters[name] = notes.parameters
+        computed[name] = notes.encoder, list(notes.lengths)
         temperatures[name] = [1.0]
-        failed[name] = (notes["failed"],)
+        failed[name] = (notes.failed,)
     for name, seeds in study.seeds().items():
         by_seed = list(read_predictions(name, seeds))
         all_logits[name] = {

@@ -131,7 +131,8 @@ def _train_group(group: list[Cell], models: Path) -> dict[Cell, str]:
             train_cell(cell, start)
         except Exception as error:
             failed[cell] = _reason(error)
-    if first.stage1 and not failed:
+    if first.stage1:
+        # Also after a failure, because it may be damaged.
         shutil.rmtree(start)
     return failed
 

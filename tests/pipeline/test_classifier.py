@@ -47,9 +47,9 @@ def fetched(max_length: int = 16, **settings: Any) -> Path:
 def dumped(teacher: Path) -> torch.Tensor:
     dump("ready", teacher, [TEST], directory=Path("task/ready"))
     artifact = Artifact(Path("task/ready"), "stage")
-    identity, notes = logits.read_identity(artifact)
+    identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
     assert identity.weights == weights_hash(teacher)
-    assert not notes["failed"]
+    assert not notes.failed
     return logits.read(artifact, identity, TEST, LABEL_NAMES)
 
 
@@ -130,8 +130,8 @@ def test_classes_that_its_configuration_does_not_name_are_refused() -> None:
 def test_it_is_timed_without_its_weights_and_tokenizer(family: str) -> None:
     save(["irrelevant", "relevant"], family)
     dumped(fetched())
-    _, notes = logits.read_identity(Artifact(Path("task/ready"), "stage"))
-    twin = speed.untrained_twin(notes["encoder"], notes["lengths"], 2)
+    notes = logits.read_notes(Artifact(Path("task/ready"), "stage"))
+    twin = speed.untrained_twin(notes.encoder, notes.lengths, 2)
     assert len(twin.encoded) == 20
     (rate,) = speed.pairs_per_second([twin])
     assert rate > 0

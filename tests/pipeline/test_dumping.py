@@ -33,11 +33,12 @@ def teacher(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
     assert dump("t1", teacher, SPLITS, directory=Path("task/t1")) == 70
-    identity, notes = logits.read_identity(Artifact(Path("task/t1"), "stage"))
+    artifact = Artifact(Path("task/t1"), "stage")
+    identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
     assert identity.weights == pair_model.weights_hash(teacher)
     assert (identity.teacher, identity.max_length, identity.label_names) == ("t1", 12, LABEL_NAMES)
     model, tokenizer, _ = pair_model.load(teacher)
-    assert notes["parameters"] == sum(p.numel() for p in model.parameters())
+    assert notes.parameters == sum(p.numel() for p in model.parameters())
     for rows in SPLITS:
         expected = predict(model, encode(tokenizer, rows, 12), [GOLDEN])[:, 0]
         found = logits.read(Artifact(Path("task/t1"), "stage"), identity, rows, LABEL_NAMES)
@@ -58,7 +59,7 @@ def test_parts_of_another_dump_are_never_used(
 ) -> None:
     splits = SPLITS
     with monkeypatch.context() as patch:
-        patch.setattr(logits, "_join_parts", _die)
+        patch.setattr(logits, "whole_directory", _die)
         with pytest.raises(KeyboardInterrupt):
             dump("t1", teacher, splits, directory=Path("task/t1"))
     assert list(Path(".resume/dump_logits-task-t1").rglob("*.safetensors"))

@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from pipeline import logits
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
-from pipeline.logits import Artifact, TeacherIdentity
+from pipeline.logits import Artifact, Notes, TeacherIdentity
 
 LABEL_NAMES = ("irrelevant", "relevant")
 IDENTITY = TeacherIdentity("t1", "weights-1", "tokenizer-1", 48, "float32", LABEL_NAMES)
+NOTES = Notes(parameters=7, encoder={}, lengths=(5, 6), failed=False)
 NAME = "task-train.safetensors"
 
 
@@ -37,7 +38,7 @@ def rows() -> Rows:
 @pytest.fixture
 def artifact(tmp_path: Path, rows: Rows) -> Path:
     directory = tmp_path / "task" / "t1"
-    logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
+    logits.write(directory, IDENTITY, [rows], notes=NOTES, score=scores, parts=tmp_path / "parts")
     return directory
 
 
@@ -65,7 +66,7 @@ def test_what_was_written_is_read_in_row_order(artifact: Path, rows: Rows) -> No
     torch.testing.assert_close(
         logits.read(artifact_of(artifact), IDENTITY, rows, LABEL_NAMES), scores(rows, 0, 100)
     )
-    assert logits.read_identity(artifact_of(artifact))[0] == IDENTITY
+    assert logits.read_identity(artifact_of(artifact)) == IDENTITY
 
 
 def test_shards_and_parts_read_as_one(
@@ -74,7 +75,7 @@ def test_shards_and_parts_read_as_one(
     monkeypatch.setattr(logits, "PART_ROWS", 8)
     monkeypatch.setattr(logits, "SHARD_ROWS", 32)
     directory = tmp_path / "t1"
-    logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
+    logits.write(directory, IDENTITY, [rows], notes=NOTES, score=scores, parts=tmp_path / "parts")
     assert len(list(directory.glob("task-train-*-of-00004.safetensors"))) == 4
     torch.testing.assert_close(
         logits.read(artifact_of(directory), IDENTITY, rows, LABEL_NAMES), scores(rows, 0, 100)
@@ -87,7 +88,7 @@ def test_shards_in_another_order_are_refused(
     monkeypatch.setattr(logits, "SHARD_ROWS", 50)
     monkeypatch.setattr(logits, "PART_ROWS", 50)
     directory = tmp_path / "task" / "t1"
-    logits.write(directory, IDENTITY, [rows], notes={}, score=scores, parts=tmp_path / "parts")
+    logits.write(directory, IDENTITY, [rows], notes=NOTES, score=scores, parts=tmp_path / "parts")
     first, second = (directory / name for name in logits.shard_files(rows))
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
@@ -99,6 +100,7 @@ def test_a_killed_dump_goes_on_after_its_last_part(
     tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logits, "PART_ROWS", 30)
+    directory, parts = tmp_path / "t1", tmp_path / "parts"
     asked: list[int] = []
 
     def dies_at_60(rows: Rows, start: int, stop: int) -> torch.Tensor:
@@ -109,13 +111,16 @@ def test_a_killed_dump_goes_on_after_its_last_part(
 
     with pytest.raises(KeyboardInterrupt):
         logits.write(
-            tmp_path / "t1", IDENTITY, [rows], notes={}, score=dies_at_60, parts=tmp_path / "parts"
+            tmp_path / "t1",
+            IDENTITY,
+            [rows],
+            notes=NOTES,
+            score=dies_at_60,
+            parts=tmp_path / "parts",
         )
     assert not (tmp_path / "t1").exists()
     assert logits.finished_rows(tmp_path / "parts", [rows]) == 60
-    logits.write(
-        tmp_path / "t1", IDENTITY, [rows], notes={}, score=dies_at_60, parts=tmp_path / "parts"
-    )
+    logits.write(directory, IDENTITY, [rows], notes=NOTES, score=dies_at_60, parts=parts)
     assert asked == [0, 30, 60, 60, 90]
     torch.testing.assert_close(
         logits.read(artifact_of(tmp_path / "t1"), IDENTITY, rows, LABEL_NAMES),
@@ -125,7 +130,9 @@ def test_a_killed_dump_goes_on_after_its_last_part(
 
 def test_another_teachers_file_is_refused(artifact: Path, rows: Rows, tmp_path: Path) -> None:
     other = dataclasses.replace(IDENTITY, teacher="t2", weights="weights-2")
-    logits.write(tmp_path / "t2", other, [rows], notes={}, score=scores, parts=tmp_path / "parts")
+    logits.write(
+        tmp_path / "t2", other, [rows], notes=NOTES, score=scores, parts=tmp_path / "parts"
+    )
     (tmp_path / "t2" / NAME).replace(artifact / NAME)
     assert "its teacher is t2, but this run needs t1" in refusal(artifact, rows)
 
@@ -195,7 +202,7 @@ def test_logits_that_are_not_finite_are_neither_written_nor_read(
 
     parts = tmp_path / "parts"
     with pytest.raises(UserError, match="teacher 't1' gives logits that are not finite"):
-        logits.write(tmp_path / "t1", IDENTITY, [rows], notes={}, score=spoilt, parts=parts)
+        logits.write(tmp_path / "t1", IDENTITY, [rows], notes=NOTES, score=spoilt, parts=parts)
     assert not (tmp_path / "t1").exists()
 
     def spoil(metadata: dict[str, str], tensor: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ def test_the_default_params_are_valid() -> None:
         (
             "classifiers.golden",
             {"source": "x"},
-            "'classifiers' has an entry named 'golden', but a name there must be letters",
+            "'classifiers' has an entry named 'golden', but a name there must be up to 64 letters",
         ),
         ("pretrained.tiny.path", "x", "'pretrained.tiny.path' is not a setting; pretrained.tiny"),
     ],

@@ -9,7 +9,7 @@ from conftest import LABEL_NAMES, pairs, tiny_params
 from pipeline import logits
 from pipeline.core import rows, settings
 from pipeline.core.rows import CORPORA, Rows
-from pipeline.logits import SPLITS, TeacherIdentity, dumped
+from pipeline.logits import SPLITS, Notes, TeacherIdentity, dumped
 from pipeline.model.loading import load_encoder
 from pipeline.preflight import Params
 
@@ -72,12 +72,7 @@ def prepare(bert: Path) -> None:
                 dumped(place, teacher).directory,
                 identity,
                 [rows.read(place, split) for split in names],
-                notes={
-                    "parameters": 1_000_000,
-                    "encoder": encoder,
-                    "lengths": [12] * 40,
-                    "failed": False,
-                },
+                notes=Notes(1_000_000, encoder, (12,) * 40, failed=False),
                 score=score,
                 parts=Path("parts"),
             )

@@ -26,7 +26,7 @@ def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) ->
 def read_pool(teacher: str) -> torch.Tensor:
     artifact = artifact_of("general", teacher)
     return logits.read(
-        artifact, logits.read_identity(artifact)[0], rows.read("general", "pool"), LABEL_NAMES
+        artifact, logits.read_identity(artifact), rows.read("general", "pool"), LABEL_NAMES
     )
 
 
@@ -41,7 +41,7 @@ def test_teachers_of_other_tokenizers_and_class_orders_have_a_mean() -> None:
     rewrite("t2", tokenizer="another", max_length=99, label_names=tuple(reversed(LABEL_NAMES)))
     average("general", ["t1", "t2"])
     torch.testing.assert_close(read_pool("mean"), (before[0] + before[1].flip(1)) / 2)
-    identity, _ = logits.read_identity(artifact_of("general", "mean"))
+    identity = logits.read_identity(artifact_of("general", "mean"))
     assert (identity.label_names, identity.max_length) == (LABEL_NAMES, 99)
 
 
@@ -54,7 +54,7 @@ def test_teachers_of_other_classes_have_no_mean() -> None:
 def rewrite(teacher: str, **changes: Any) -> None:
     """Write the logits of a teacher on the pool again, under an identity that differs."""
     artifact = dumped("general", teacher)
-    identity, notes = logits.read_identity(artifact)
+    identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
     pool = rows.read("general", "pool")
     tensor = logits.read(artifact, identity, pool, identity.label_names)
 
@@ -80,7 +80,7 @@ def test_parts_of_an_interrupted_run_over_other_logits_are_never_used(
 ) -> None:
     """The teachers' weights stay; the pool or the precision of the dump changes."""
     with monkeypatch.context() as patch:
-        patch.setattr(logits, "_join_parts", _die)
+        patch.setattr(logits, "whole_directory", _die)
         with pytest.raises(KeyboardInterrupt):
             average("general", ["t1", "t2"])
     if rows_change:
@@ -88,7 +88,7 @@ def test_parts_of_an_interrupted_run_over_other_logits_are_never_used(
     split = rows.read("general", "pool")
     for teacher in ("t1", "t2"):
         artifact = dumped("general", teacher)
-        identity, notes = logits.read_identity(artifact)
+        identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
         parts = Path("parts")
         logits.write(artifact.directory, identity, [split], notes=notes, score=_ones, parts=parts)
     average("general", ["t1", "t2"])

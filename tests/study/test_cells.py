@@ -84,7 +84,7 @@ def test_logits_of_another_precision_make_other_cells(monkeypatch: pytest.Monkey
     """Equal teachers, rows and settings, but logits that differ by rounding."""
     before = found()
     artifact = dumped("task", "t1")
-    identity, notes = logits.read_identity(artifact)
+    identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
     splits = [rows.read("task", split) for split in SPLITS["task"]]
     exact = {split.name: logits.read(artifact, identity, split, LABEL_NAMES) for split in splits}
 

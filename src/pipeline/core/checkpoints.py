@@ -6,7 +6,6 @@ removed when the stage has finished.
 
 import hashlib
 import importlib.util
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from pipeline.core import runtime
-from pipeline.core.files import whole_file
+from pipeline.core import runtime, tensors
 
 ROOT = Path(".resume")
 
@@ -77,33 +73,33 @@ class Checkpoint:
         self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
     ) -> None:
         """Write weights, optimizer state and ``progress`` (JSON values), all or nothing."""
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        for index, state in optimizer.state_dict()["state"].items():
-            for name, value in state.items():
+        state = {f"model.{name}": value for name, value in model.state_dict().items()}
+        for index, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
                 if isinstance(value, torch.Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = value
-        contiguous = {name: value.contiguous() for name, value in tensors.items()}
-        with whole_file(self.path) as draft:
-            save_file(contiguous, draft, {"progress": json.dumps(progress)})
+                    state[f"optimizer.{index}.{name}"] = value
+        tensors.write(self.path, state, {"identity": self.identity, "progress": progress})
 
     def load(
         self, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     ) -> dict[str, Any] | None:
-        """Restore what ``save`` wrote and return its progress; None if nothing was saved."""
-        if not self.path.exists():
+        """Restore what ``save`` wrote and return its progress; None if nothing was saved.
+
+        A damaged checkpoint counts as none (see ``tensors.read``), and so does that of another run.
+        """
+        saved = tensors.read(self.path)
+        if saved is None or saved[1]["identity"] != self.identity:
             return None
         weights: dict[str, torch.Tensor] = {}
         states: dict[int, dict[str, torch.Tensor]] = {}
-        with safe_open(self.path, framework="pt") as file:
-            progress: dict[str, Any] = json.loads(file.metadata()["progress"])
-            keys = file.keys()
-            for key in keys:
-                kind, name = key.split(".", 1)
-                if kind == "model":
-                    weights[name] = file.get_tensor(key)
-                else:
-                    index, field = name.split(".", 1)
-                    states.setdefault(int(index), {})[field] = file.get_tensor(key)
+        for key, value in saved[0].items():
+            kind, name = key.split(".", 1)
+            if kind == "model":
+                weights[name] = value
+            else:
+                index, field = name.split(".", 1)
+                states.setdefault(int(index), {})[field] = value
+        progress: dict[str, Any] = saved[1]["progress"]
         model.load_state_dict(weights)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": states, "param_groups": groups})

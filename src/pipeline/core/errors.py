@@ -1,5 +1,26 @@
 """The exception for errors that the user can fix."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """An error that the user can fix: one sentence says what is wrong, where, and what to do."""
+
+
+@contextmanager
+def explained(what: str, remedy: str) -> Iterator[None]:
+    """Turn any error in the block into a UserError that says ``what``, the reason and ``remedy``.
+
+    It is for a library that reads files of the user, because damaged files raise errors of any
+    type. A UserError is left as it is, and so is an error that no file is to blame for.
+    """
+    try:
+        yield
+    except (UserError, MemoryError, PermissionError):
+        raise
+    except Exception as error:
+        # Libraries wrap the error that says most.
+        text = " ".join(str(error.__cause__ or error).split())
+        reason = text[:200].rstrip(".") or type(error).__name__
+        raise UserError(f"{what} ({reason}): {remedy}.") from error

@@ -3,11 +3,19 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+
+from pipeline.core.errors import explained
+
+Content = TypeVar("Content")
 
 
 def file_hash(*paths: Path) -> str:
@@ -27,12 +35,18 @@ def whole_directory(path: Path) -> Iterator[Path]:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        yield draft
+        with _disk_errors(path):
+            yield draft
+        for own, _, files in os.walk(draft):
+            for name in files:
+                _sync_file(Path(own, name))
+            _sync_directory(Path(own))
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     shutil.rmtree(path, ignore_errors=True)
     draft.replace(path)
+    _sync_directory(path.parent)
 
 
 @contextmanager
@@ -41,11 +55,41 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
     try:
-        yield draft
+        with _disk_errors(path):
+            yield draft
+        _sync_file(draft)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     draft.replace(path)
+    _sync_directory(path.parent)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Raise OSError also where safetensors or tokenizers cannot write, as on a full disk."""
+    try:
+        yield
+    except Exception as error:
+        # tokenizers has no type of its own.
+        if isinstance(error, SafetensorError) or type(error) is Exception:
+            raise OSError(f"{path} could not be written ({error})") from error
+        raise
+
+
+def _sync_file(path: Path) -> None:
+    """Wait until the content is on disk; after a power cut, a new name could have none."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    if hasattr(os, "O_DIRECTORY"):  # Windows has none.
+        descriptor = os.open(path, os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -67,6 +111,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
         writer.writerows(rows)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def mark_done(path: Path) -> None:
+    """Write the small file beside ``path`` that lets DVC check its name; see ``.dvcignore``."""
+    write_text(path.with_name(f"{path.name}.done"), "done\n")
+
+
+def read_json(path: Path, kind: type[Content], remedy: str) -> Content:
+    """The JSON file ``path`` as a ``kind``; raises UserError with ``remedy`` if it is none."""
+    with explained(f"{path} is damaged", remedy):
+        return TypeAdapter(kind).validate_json(path.read_bytes())

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_file
 
 UNLABELLED = -1
@@ -116,18 +118,44 @@ def write(path: Path, tables: Iterable[pa.Table], label_names: Sequence[str]) ->
 
 
 def read(place: str, split: str, root: Path = CORPORA) -> Rows:
-    """Map ``root/place/split.arrow``; raises UserError if it is missing or of another format.
+    """Map ``root/place/split.arrow``; raises UserError if it is missing, damaged or another's.
 
     ``place`` is ``general`` or ``task``.
     """
     path = root / place / f"{split}.arrow"
-    try:
+    if not path.exists():
+        raise UserError(f"{path} is missing: run `dvc repro download` or `dvc pull`.")
+    damage = f"{path} is damaged, or was not written by this pipeline"
+    with explained(damage, "run `dvc repro -f download`"):
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        label_names = json.loads(table.schema.metadata[b"label_names"])
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro download` or `dvc pull`.") from None
-    except (pa.ArrowInvalid, KeyError, TypeError):
-        raise UserError(
-            f"{path} was not written by this pipeline: run `dvc repro -f download`."
-        ) from None
-    return Rows(f"{place}/{split}", table, tuple(label_names))
+        # Reading damaged offsets or texts without this check could end the process.
+        table.validate(full=True)
+        content = table.schema.metadata[b"label_names"]
+        label_names = TypeAdapter(tuple[str, ...]).validate_json(content)
+        _check(table, classes=len(label_names))
+    return Rows(f"{place}/{split}", table, label_names)
+
+
+def _check(table: pa.Table, *, classes: int) -> None:
+    """Raises ValueError unless columns, labels and soft labels are as ``Rows`` describes them."""
+    types = {
+        "text_a": pa.string(),
+        "text_b": pa.string(),
+        "label": pa.int64(),
+        "soft_label": pa.list_(pa.float32()),
+        "group": pa.string(),
+    }
+    for optional in ("soft_label", "group"):
+        if optional not in table.column_names:
+            del types[optional]
+    if {field.name: field.type for field in table.schema} != types:
+        raise ValueError(f"its columns are {', '.join(table.column_names)}")
+    if any(column.null_count for column in table.columns):
+        raise ValueError("values are missing")
+    limits = pc.min_max(table["label"]).as_py()
+    if len(table) and not UNLABELLED <= limits["min"] <= limits["max"] < classes:
+        raise ValueError("labels are not those of its classes")
+    if "soft_label" in types:
+        lengths = pc.list_value_length(table["soft_label"])
+        if pc.any(pc.not_equal(lengths, classes)).as_py():
+            raise ValueError("soft labels are not those of its classes")

@@ -137,5 +137,16 @@ def seed_step(seed: int, step: int, process: int = 0) -> None:
 
 
 def checkpoint_seconds() -> float:
-    """Seconds of work between checkpoints; ``TMKD_CHECKPOINT_SECONDS`` overrides the default."""
-    return float(os.environ.get("TMKD_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
+    """Seconds of work between checkpoints.
+
+    The environment variable ``TMKD_CHECKPOINT_SECONDS`` overrides the default. Raises UserError if
+    it is not a number of at least 0.
+    """
+    chosen = os.environ.get("TMKD_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)
+    with suppress(ValueError):
+        if (seconds := float(chosen)) >= 0:
+            return seconds
+    raise UserError(
+        f"the environment variable TMKD_CHECKPOINT_SECONDS is {chosen!r}, but must be a number of "
+        "at least 0."
+    )

@@ -4,6 +4,7 @@ Every section of ``params.yaml`` is a frozen pydantic model beside the code that
 docstring under a field is its description in ``docs/settings.md`` and in the JSON schema.
 """
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -50,6 +51,9 @@ Number = Annotated[float, FINITE]
 Whole = Annotated[int, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
+SHORT = reprlib.Repr()
+"""Shows the start of a value only, as aliases in YAML can describe one of any size."""
+SHORT.maxstring = SHORT.maxother = 80
 
 EXPECTED = {
     "float_type": "a number",
@@ -80,11 +84,14 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, content: Any) -> Any:
-        for key in content if isinstance(content, Mapping) else ():
+    def _refuse_unknown_and_huge(cls, content: Any) -> Any:
+        for key, value in content.items() if isinstance(content, Mapping) else ():
             if key not in cls.model_fields:
                 names = ", ".join(cls.model_fields)
                 raise PydanticCustomError("unknown", "", {"key": str(key), "names": names})
+            # No run is that long, and Python does not even print every such number.
+            is_huge = isinstance(value, int) and abs(value) >= 10**15
+            require(not is_huge, key, "huge", "a number of at most 15 digits")
         return content
 
 
@@ -108,7 +115,12 @@ def read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the project root.") from None
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8: save it in that encoding.") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply to be read: correct it.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError comes from a date that does not exist or a number of thousands of digits.
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping of settings.")
@@ -171,5 +183,5 @@ def _shown(value: Any) -> str:
     """A value as people write it in YAML."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    text = repr(list(value) if isinstance(value, tuple) else value)
+    text = SHORT.repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."

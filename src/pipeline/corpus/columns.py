@@ -99,7 +99,16 @@ class Split:
         """
         # A split without rows still gives one batch, so that its columns are known.
         for start in range(0, max(1, len(self.table)), BATCH_ROWS):
-            yield self._batch(self.table.slice(start, BATCH_ROWS).combine_chunks(), start)
+            batch = self.table.slice(start, BATCH_ROWS).combine_chunks()
+            for name in batch.column_names:
+                try:
+                    batch[name].validate(full=True)
+                except pa.ArrowInvalid as error:
+                    raise UserError(
+                        f"{self.where}, column '{name}' is damaged or not UTF-8 ({error}): write "
+                        "it again in that encoding."
+                    ) from None
+            yield self._batch(batch, start)
 
     def _batch(self, table: pa.Table, start: int) -> pa.Table:
         corpus = self.corpus
@@ -119,7 +128,7 @@ class Split:
         if corpus.group is not None:
             missing = table[corpus.group].is_null()
             self._refuse(corpus.group, missing, table[corpus.group], rows, "names no group")
-            columns["group"] = table[corpus.group].cast(pa.string())
+            columns["group"] = self._groups(table[corpus.group])
         return pa.table({**columns, "label": labels})
 
     def _one_row_per_passage(self, table: pa.Table, start: int) -> tuple[pa.Table, np.ndarray]:
@@ -146,6 +155,15 @@ class Split:
             return values.cast(pa.string()).fill_null("")
         raise UserError(f"{self.where}, column '{column}' holds {kind}, not text.")
 
+    def _groups(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        try:
+            return values.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise UserError(
+                f"{self.where}, column '{self.corpus.group}' holds {values.type}, but a group is "
+                "named by a text or a number."
+            ) from None
+
     def _labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
         """Labels as indices of ``label_names``, matched by name if the source names its classes."""
         names = list(self.corpus.label_names)
@@ -155,17 +173,17 @@ class Split:
                 f"{self.where}, column '{column}' declares the classes {', '.join(order)}, but "
                 f"{self.setting}.label_names has {', '.join(names)}: give the same names."
             )
-        if pa.types.is_floating(values.type):
-            # A column of whole numbers with empty cells arrives as floats.
-            fractional = pc.not_equal(pc.floor(values), values).fill_null(False)
-            self._refuse(column, fractional, values, rows, "is not a whole number")
-            values = values.cast(pa.int64())
         if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
             values = values.cast(pa.int64())
-        if pa.types.is_integer(values.type):
-            numbers = values.cast(pa.int64()).fill_null(UNLABELLED)
-            invalid = pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, len(names)))
+        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+            # A column of whole numbers with empty cells arrives as floats. Numbers of any type and
+            # size fit into a float, which is exact for those that are labels.
+            floats = values.cast(pa.float64(), safe=False).fill_null(UNLABELLED)
+            fractional = pc.not_equal(pc.floor(floats), floats)
+            self._refuse(column, fractional, values, rows, "is not a whole number")
+            invalid = pc.or_(pc.less(floats, UNLABELLED), pc.greater_equal(floats, len(names)))
             self._refuse(column, invalid, values, rows, f"is not in 0 to {len(names) - 1} or -1")
+            numbers = floats.cast(pa.int64())
             indices = np.array([names.index(name) for name in order or names] + [UNLABELLED])
             return np.asarray(indices[numbers.to_numpy()], dtype=np.int64)
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
@@ -182,20 +200,23 @@ class Split:
     def _soft_labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
         """Probabilities, float32 of shape [rows, classes]."""
         values, classes = table[column], len(self.corpus.label_names)
-        if pa.types.is_list(values.type):
+        kind = values.type
+        if pa.types.is_list(kind) and _is_number(kind.value_type):
             differs = pc.not_equal(pc.fill_null(pc.list_value_length(values), 0), classes)
             self._refuse(column, differs, values, rows, f"does not have {classes} probabilities")
             flat = values.combine_chunks().flatten().cast(pa.float32()).fill_null(-1)
             soft = np.asarray(flat.to_numpy()).reshape(-1, classes)
-        elif classes == 2 and pa.types.is_floating(values.type):
+        elif classes == 2 and pa.types.is_floating(kind):
             second = values.cast(pa.float32()).fill_null(-1).to_numpy()
             soft = np.stack([1 - second, second], axis=1)
         else:
             raise UserError(
-                f"{self.where}, column '{column}' holds {values.type}, but a soft label is a list "
+                f"{self.where}, column '{column}' holds {kind}, but a soft label is a list "
                 f"of {classes} probabilities{', or that of the second' if classes == 2 else ''}."
             )
-        invalid = ~((soft >= 0) & (soft <= 1)).all(axis=1) | (abs(soft.sum(axis=1) - 1) > 0.01)
+        in_range = np.logical_and.reduce((soft >= 0) & (soft <= 1), axis=1)
+        sums = soft.sum(axis=1, where=in_range[:, None])
+        invalid = ~in_range | (abs(sums - 1) > 0.01)
         self._refuse(column, pa.array(invalid), values, rows, "is not a probability per class")
         return soft
 
@@ -207,3 +228,8 @@ class Split:
                 f"{self.where}, column '{column}', row {rows[first]}: "
                 f"{values[first].as_py()!r} {reason}."
             )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    return bool(is_number or pa.types.is_null(kind))

@@ -1,11 +1,12 @@
 """Open the splits of a corpus: the embedded docs corpus, a directory, or a dataset on the hub."""
 
+import glob
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
 from pipeline.corpus import docstrings
 from pipeline.corpus.columns import Corpus, Role, Split
 
@@ -53,14 +54,19 @@ def _load(
     """The split as an Arrow table mapped from disk, and the class names in the source."""
     # Imported here, because the docs corpus does not need it.
     from datasets import ClassLabel, disable_progress_bars, load_dataset
-    from datasets.exceptions import DatasetsError
+    from datasets.utils import logging
 
     disable_progress_bars()
+    # It would log each error that is raised as well.
+    logging.set_verbosity(logging.CRITICAL)
     settings: dict[str, Any] = {"name": corpus.config, "revision": corpus.revision}
     if (directory := Path(corpus.source)).is_dir():
-        if files := list(directory.glob(f"{split}.*")):
+        files = sorted(path for path in directory.iterdir() if path.name.startswith(f"{split}."))
+        _refuse_unreadable(where, files)
+        if files:
             # By default only a few well-known names count as splits.
-            settings = {"data_files": {split: f"{split}.*"}}
+            paths = [glob.escape(str(path.resolve())) for path in files]
+            settings = {"data_files": {split: paths}}
         if any(path.suffix in (".csv", ".tsv") for path in files):
             # By default a passage that says "None" or "NA" counts as missing.
             settings |= {"keep_default_na": False, "na_values": [""]}
@@ -69,19 +75,33 @@ def _load(
             f"{where}: '{corpus.source}' is not a directory here, and a dataset on the hub needs a "
             f"revision, so that its rows stay the same: set {setting}.revision."
         )
-    try:
+    with explained(
+        f"{where}: '{corpus.source}' could not be read",
+        "name a dataset on a hub that this machine can reach, or a local directory with one "
+        "Parquet, CSV or JSON lines file per split, in UTF-8",
+    ):
         dataset = load_dataset(corpus.source, split=split, **settings).flatten()
-    except (DatasetsError, OSError, ValueError) as error:
-        reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
-        raise UserError(
-            f"{where}: '{corpus.source}' could not be read ({reason}); name a dataset on a hub "
-            "that this machine can reach, or a local directory with one Parquet, CSV or JSON lines "
-            "file per split."
-        ) from None
     label = dataset.features.get(corpus.label) if corpus.label else None
     label = getattr(label, "feature", label)
     class_names = label.names if isinstance(label, ClassLabel) else None
     return _lists_by_field(dataset.data.table), class_names
+
+
+def _refuse_unreadable(where: str, files: list[Path]) -> None:
+    if len(kinds := {path.suffix for path in files}) > 1:
+        names = ", ".join(path.name for path in files)
+        raise UserError(f"{where}: it has files of {len(kinds)} types, {names}: keep one type.")
+    for path in files:
+        if path.is_file() and path.stat().st_size == 0:
+            raise UserError(f"{where}: {path} is empty.")
+        if path.suffix in (".json", ".jsonl"):
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if number == 1 and line.lstrip().startswith(b"["):
+                        break  # One array of all rows, where null does no harm.
+                    # A row that is null ends the process in Arrow.
+                    if line.lstrip().startswith(b"null"):
+                        raise UserError(f"{where}: line {number} of {path} is null, not a row.")
 
 
 def _lists_by_field(table: pa.Table) -> pa.Table:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline import logits
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
 from pipeline.core.rows import Rows, class_order
 from pipeline.evaluation import speed
 from pipeline.evaluation.scoring import (
@@ -78,18 +78,19 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
     architectures: dict[str, str] = {}
     timed: dict[str, Timed] = {}
     for artifact in teachers:
-        name = artifact.teacher
-        identity, notes = logits.read_identity(artifact)
+        identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
+        name = identity.teacher
         logits.check_classes(name, identity.label_names, test)
         teacher_logits.append(logits.read(artifact, identity, test, test.label_names).double())
         predicted[name] = probabilities(teacher_logits[-1][:, None])
-        parameters[name] = notes["parameters"]
-        failed[name] = notes["failed"]
+        parameters[name] = notes.parameters
+        failed[name] = notes.failed
         # Teachers that compute the same are timed once.
-        encoder, lengths = notes["encoder"], notes["lengths"]
-        architectures[name] = json.dumps((encoder, lengths), sort_keys=True)
+        architectures[name] = json.dumps((notes.encoder, notes.lengths), sort_keys=True)
         if architectures[name] not in timed:
-            twin = speed.untrained_twin(encoder, lengths, len(test.label_names))
+            path = artifact.directory / "notes.json"
+            with explained(f"the encoder in {path} cannot be built", artifact.remedy):
+                twin = speed.untrained_twin(notes.encoder, notes.lengths, len(test.label_names))
             timed[architectures[name]] = twin
     predicted[MEAN_OF_TEACHERS] = mean_probability(torch.stack(teacher_logits, dim=1))
     parameters[MEAN_OF_TEACHERS] = sum(parameters.values())
@@ -99,6 +100,11 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
         if set(own_card.label_names) == set(test.label_names):
             order = class_order(own_card.label_names, test.label_names)
             own_logits = predict(model, encoded, own_card.heads)[:, :, order].double()
+            if not own_logits.isfinite().all():
+                raise UserError(
+                    f"{name} gives logits that are not finite: run `dvc repro -f "
+                    f"{'distill' if name == 'stage 1' else 'finetune_student'}`."
+                )
             predicted[name] = probabilities(own_logits, own_card.temperature)
             parameters[name] = pair_model.parameters(model)
             failed[name] = own_card.failed

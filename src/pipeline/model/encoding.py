@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
 
 CHUNK_ROWS = 10_000
@@ -74,6 +75,21 @@ def encode(
         has_types,
         tokenizer.pad_token_id,
     )
+
+
+def check_vocabulary(tokenizer: Any, encoded: Encoded, name: str) -> None:
+    """Raises UserError if most words of ``encoded``, rows called ``name``, are unknown tokens."""
+    unknown = tokenizer.unk_token_id
+    others = set(tokenizer.all_special_ids) - {unknown}
+    # GPT-2 has one special token, which separates texts.
+    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+        return
+    words = encoded.ids[~np.isin(encoded.ids, list(others))]
+    if (share := float((words == unknown).mean()) if len(words) else 1.0) > 0.5:
+        raise UserError(
+            f"{name}: {share:.0%} of the words are unknown to the tokenizer, so that a model could "
+            "not tell them apart: use weights for the language and script of the corpus."
+        )
 
 
 def collate(encoded: Encoded, indices: np.ndarray) -> Batch:

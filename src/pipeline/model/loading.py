@@ -1,27 +1,26 @@
-"""Load pretrained encoders and their tokenizers with transformers."""
+"""Load pretrained encoders with transformers, and refuse what is not one."""
 
 import inspect
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from tokenizers.processors import TemplateProcessing
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_MAPPING,
     AutoConfig,
     AutoModel,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
+from pipeline.model.tokenizer import load_tokenizer, separate_texts
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -46,12 +45,13 @@ def load_encoder(
     """The encoder saved in ``directory``, cut to its lowest ``layers`` (None: all), and tokenizer.
 
     The directory may hold a pretrained encoder, a teacher or a student. Only safetensors are read
-    and no remote code is run. Raises UserError if it holds no model, or one with too few layers or
-    that cannot read ``max_length`` tokens.
+    and no remote code is run. Raises UserError if it holds no model, a damaged one, or one with too
+    few layers or that cannot read ``max_length`` tokens.
     """
     if not (directory / "config.json").exists():
-        raise UserError(f"{directory} holds no model: run the stage that makes it, or `dvc pull`.")
-    config = load_config(directory)
+        raise UserError(f"{directory} holds no model: {remedy(directory)}, or `dvc pull`.")
+    with explained(f"{directory} is damaged", remedy(directory)):
+        config = load_config(directory)
     depth = config.num_hidden_layers
     if layers is not None and layers > depth:
         raise UserError(
@@ -73,13 +73,25 @@ def load_encoder(
     for name, value in config.to_dict().items():
         if ("dropout" in name or name.endswith("pdrop")) and type(value) in (int, float):
             setattr(config, name, dropout)
-    encoder, tokenizer = from_pretrained(directory, config)
+    with explained(f"{directory} is damaged", remedy(directory)):
+        encoder, tokenizer = from_pretrained(directory, config)
     if max_length > (longest := longest_input(encoder, max_length)):
         raise UserError(
             f"params.yaml: 'max_length' is {max_length}, but {directory} reads at most {longest} "
             "tokens: set a lower one."
         )
     return encoder, tokenizer
+
+
+def remedy(directory: Path) -> str:
+    """What to do about a damaged model in ``directory``: the stage to run again."""
+    kind, name = directory.parent.name, directory.name
+    stages = {
+        "pretrained": f"fetch_pretrained@{name}",
+        "teachers": f"finetune_teacher@{name}` or `dvc repro -f fetch_classifier@{name}",
+        "student": "distill" if name == "stage1" else "finetune_student",
+    }
+    return f"run `dvc repro -f {stages[kind]}`" if kind in stages else "run the study again"
 
 
 def from_pretrained(
@@ -93,7 +105,7 @@ def from_pretrained(
 
     Its configuration records the pooling as ``head_pooling``, so that it stays with the weights:
     ``pooling``, else what was recorded, else ``natural_pooling``. Raises what transformers raises,
-    and UserError for an encoder-decoder or if weights are missing.
+    ValueError if weights are missing, and UserError for an encoder-decoder.
     """
     if config.is_encoder_decoder:
         raise UserError(
@@ -102,14 +114,15 @@ def from_pretrained(
         )
     recorded = getattr(config, "head_pooling", None)
     config.head_pooling = pooling or recorded or natural_pooling(name, config, revision)
+    if config.head_pooling not in get_args(Pooling):
+        raise ValueError(f"its config.json has the head_pooling {config.head_pooling!r}")
     if hasattr(config, "use_cache"):
         # Decoders would keep the keys and values of all tokens for a next token.
         config.use_cache = False
     encoder, missing = load_weights(AutoModel, name, config, revision, **without_pooler(config))
     if missing:
-        raise UserError(
-            f"the weights of '{name}' lack {missing[0]} and {len(missing) - 1} more tensors, which "
-            "would stay random: name other weights."
+        raise ValueError(
+            f"its weights lack {missing[0]}, one of {len(missing)} tensors that would stay random"
         )
     tokenizer = load_tokenizer(name, config, revision)
     separate_texts(tokenizer, name)
@@ -134,33 +147,23 @@ def load_weights(
 
 
 def load_config(name: str | Path, revision: str | None = None) -> PretrainedConfig:
-    """The configuration of a directory or hub id; raises what transformers raises."""
+    """The configuration of a directory or hub id.
+
+    Raises what transformers raises, ValueError if it has no layers, and UserError if it is not that
+    of a model of text.
+    """
     config: PretrainedConfig = AutoConfig.from_pretrained(
         name, revision=revision, trust_remote_code=False
     )
+    inputs = getattr(_model_class(config), "main_input_name", "input_ids")
+    if inputs != "input_ids" or not hasattr(config, "vocab_size"):
+        raise UserError(
+            f"'{name}' is a {config.model_type}, which does not read text alone: name weights of "
+            "an encoder or decoder of text."
+        )
+    if config.num_hidden_layers < 1:
+        raise ValueError(f"its config.json gives it {config.num_hidden_layers} layers")
     return config
-
-
-def load_tokenizer(name: str | Path, config: PretrainedConfig, revision: str | None = None) -> Any:
-    """The tokenizer of a directory or hub id, which returns what a model of ``config`` reads.
-
-    Without a padding token that the model knows, its end token pads. Raises UserError if it is not
-    a tokenizer of the tokenizers library, or cannot pad.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    if not tokenizer.is_fast:
-        raise UserError(f"'{name}' has no tokenizer.json: name weights that have one.")
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= config.vocab_size:
-        if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= config.vocab_size:
-            raise UserError(
-                f"the tokenizer of '{name}' has neither a padding nor an end token that its model "
-                "knows: name other weights."
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    if getattr(config, "type_vocab_size", 0) < 2:
-        inputs = tokenizer.model_input_names
-        tokenizer.model_input_names = [one for one in inputs if one != "token_type_ids"]
-    return tokenizer
 
 
 def natural_pooling(
@@ -201,33 +204,16 @@ def is_decoder(config: PretrainedConfig) -> bool:
     return kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
 
 
-def separate_texts(tokenizer: Any, name: str | Path) -> None:
-    """Let a tokenizer that puts nothing around two texts put its end token after each.
-
-    The tokenizer of GPT-2 is one. Its model could not tell where the first text ends, and the last
-    token, which heads read, would be any word. Raises UserError if there is no end token.
-    """
-    if tokenizer.num_special_tokens_to_add(pair=True) == 0:
-        end = tokenizer.eos_token
-        if end is None:
-            raise UserError(
-                f"the tokenizer of '{name}' puts nothing between the two texts of a pair and has "
-                "no end token that could: name other weights."
-            )
-        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-            single=f"$A {end}",
-            pair=f"$A {end} $B:1 {end}:1",
-            special_tokens=[(end, tokenizer.eos_token_id)],
-        )
-
-
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
     """The argument that leaves out the pooler of BERT and its like, which no head here reads."""
-    model_class = cast(Any, MODEL_MAPPING[type(config)])
-    if isinstance(model_class, tuple):  # of a family with several
-        model_class = model_class[0]
-    accepted = inspect.signature(model_class).parameters
+    accepted = inspect.signature(_model_class(config)).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+
+
+def _model_class(config: PretrainedConfig) -> Any:
+    model_class = cast(Any, MODEL_MAPPING[type(config)])
+    # Some families have several.
+    return model_class[0] if isinstance(model_class, tuple) else model_class
 
 
 def longest_input(model: PreTrainedModel, unlimited: int) -> int:

@@ -3,19 +3,20 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.core import runtime
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
 from pipeline.core.files import file_hash, read_json, whole_directory, write_json
 from pipeline.model.encoding import Batch
 from pipeline.model.first_token import only_first_token
-from pipeline.model.loading import Pooling, load_encoder
+from pipeline.model.loading import Pooling, load_encoder, remedy
 
 GOLDEN = "golden"
 """The head that learns from gold labels. Every other head has the name of its teacher."""
@@ -25,17 +26,17 @@ GOLDEN = "golden"
 class Card:
     """What a saved model says about itself, in a file beside its weights."""
 
-    label_names: tuple[str, ...]
+    label_names: Annotated[tuple[str, ...], Field(min_length=2)]
     """Class names in the order of the logits."""
-    max_length: int
+    max_length: Annotated[int, Field(ge=1)]
     """Maximum number of tokens of a pair."""
-    head_layers: int
+    head_layers: Annotated[int, Field(ge=0, le=3)]
     """Fully connected layers in each head."""
-    heads: tuple[str, ...]
+    heads: Annotated[tuple[str, ...], Field(min_length=1)]
     """Head names in the order of the logits."""
     teachers: dict[str, str] = field(default_factory=dict)
     """For each soft head the hash of the teacher weights whose logits it learned from."""
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What the mean of the heads' logits is divided by before the softmax."""
     seed: int = 0
     """The seed that it was trained with, after restarts."""
@@ -125,28 +126,29 @@ def save(directory: Path, model: PairModel, tokenizer: Any, *, card: Card) -> No
 
 
 def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
-    """Model, tokenizer and card that ``save`` wrote; raises UserError if they are missing."""
+    """Model, tokenizer and card that ``save`` wrote.
+
+    Raises UserError if any of them is missing or damaged.
+    """
     card = read_card(directory)
     encoder, tokenizer = load_encoder(directory, dropout=dropout)
-    model = PairModel(
-        encoder,
-        card.heads,
-        head_layers=card.head_layers,
-        classes=len(card.label_names),
-        dropout=dropout,
-    )
-    model.heads.load_state_dict(load_file(directory / "heads.safetensors"))
+    with explained(f"{directory} is damaged", remedy(directory)):
+        model = PairModel(
+            encoder,
+            card.heads,
+            head_layers=card.head_layers,
+            classes=len(card.label_names),
+            dropout=dropout,
+        )
+        model.heads.load_state_dict(load_file(directory / "heads.safetensors"))
     return model, tokenizer, card
 
 
 def read_card(directory: Path) -> Card:
-    """The card of a saved model; raises UserError if it is missing."""
+    """The card of a saved model; raises UserError if it is missing or damaged."""
     if not (directory / "card.json").exists():
-        raise UserError(f"{directory} holds no model: run the stage that makes it, or `dvc pull`.")
-    content = read_json(directory / "card.json")
-    content["label_names"] = tuple(content["label_names"])
-    content["heads"] = tuple(content["heads"])
-    return Card(**content)
+        raise UserError(f"{directory} holds no model: {remedy(directory)}, or `dvc pull`.")
+    return read_json(directory / "card.json", Card, remedy(directory))
 
 
 def weights_hash(directory: Path) -> str:

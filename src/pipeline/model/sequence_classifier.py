@@ -13,12 +13,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory, write_json
 from pipeline.model import pair_model
 from pipeline.model.encoding import Batch
-from pipeline.model.loading import is_decoder, load_config, load_tokenizer, load_weights
+from pipeline.model.loading import is_decoder, load_config, load_weights, remedy
 from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.tokenizer import load_tokenizer
 
 NO_HEADS = 0
 """``Card.head_layers`` of a classifier, whose head is part of its transformers model."""
@@ -87,8 +88,12 @@ def save(directory: Path, model: SequenceClassifier, tokenizer: Any, *, card: Ca
 
 
 def load_teacher(directory: Path) -> tuple[PairModel | SequenceClassifier, Any, Card]:
-    """The teacher saved in ``directory``, trained here or ready-made, its tokenizer and card."""
+    """The teacher saved in ``directory``, trained here or ready-made, its tokenizer and card.
+
+    Raises UserError if it is missing or damaged.
+    """
     card = pair_model.read_card(directory)
     if card.head_layers != NO_HEADS:
         return pair_model.load(directory)
-    return *from_pretrained(directory, load_config(directory)), card
+    with explained(f"{directory} is damaged", remedy(directory)):
+        return *from_pretrained(directory, load_config(directory)), card

@@ -32,9 +32,9 @@ def read_teachers(artifacts: Sequence[Artifact]) -> list[TeacherIdentity]:
     """
     teachers = []
     for artifact in artifacts:
-        teacher, notes = logits.read_identity(artifact)
+        teacher = logits.read_identity(artifact)
         teachers.append(teacher)
-        if notes.get("failed"):
+        if logits.read_notes(artifact).failed:
             console.say(f"The student learns from '{teacher.teacher}', whose training has failed.")
     for teacher in teachers[1:]:
         if set(teacher.label_names) != set(teachers[0].label_names):

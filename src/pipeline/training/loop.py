@@ -107,6 +107,7 @@ def train(
             console.say(f"{name}: resumes from step {step} of {total}.")
         prepared_model, prepared_optimizer = engine.prepare(model, optimizer)
         unread: list[tuple[int, Tensor]] = []
+        seconds_between_saves = runtime.checkpoint_seconds()
         last_saved = time.monotonic()
 
         def read_sums() -> None:
@@ -168,7 +169,7 @@ def train(
                     )
                     if settings.restarts:
                         return Trained(curve, settings.seed, failed=True)
-                if time.monotonic() - last_saved > runtime.checkpoint_seconds():
+                if time.monotonic() - last_saved > seconds_between_saves:
                     read_sums()
                     lines = [vars(line) for line in curve]
                     progress = {

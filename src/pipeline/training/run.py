@@ -10,6 +10,7 @@ from pipeline import console
 from pipeline.core import runtime
 from pipeline.core.checkpoints import Checkpoint, run_identity
 from pipeline.model import pair_model
+from pipeline.model.encoding import check_vocabulary
 from pipeline.model.inference import predict_together
 from pipeline.model.pair_model import Card, PairModel
 from pipeline.training.calibration import fit_temperature
@@ -46,8 +47,10 @@ def train_and_save(
     encoder's configuration and weights, examples, precision and code (``CODE`` and ``code``) are
     the same. ``name`` is shown to people.
     ``calibrated`` fits the temperature of its predictions to the gold labels of ``validation``. Of
-    several processes, the main one saves.
+    several processes, the main one saves. Raises UserError if the tokenizer does not know the words
+    of ``training``, or at the first step whose loss is not finite.
     """
+    check_vocabulary(tokenizer, training.tokens, name)
     arrays = [
         array
         for examples in (training, validation)

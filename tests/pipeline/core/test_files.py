@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_text_files_are_the_same_bytes_on_every_platform(tmp_path: Path) -> None
     assert (
         tmp_path / "a.json"
     ).read_bytes() == '{\n  "café": [\n    1,\n    2.5\n  ]\n}\n'.encode()
-    assert read_json(tmp_path / "a.json") == {"café": [1, 2.5]}
+    assert read_json(tmp_path / "a.json", dict[str, Any], "make it") == {"café": [1, 2.5]}
     write_csv(tmp_path / "a.csv", ("x", "y"), [{"x": 1, "y": "b,c"}, {"x": 2, "y": "d"}])
     assert (tmp_path / "a.csv").read_bytes() == b'x,y\n1,"b,c"\n2,d\n'
     write_csv(tmp_path / "empty.csv", ("x", "y"), [])

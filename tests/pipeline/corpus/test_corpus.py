@@ -232,7 +232,7 @@ def test_an_unreachable_source_says_what_to_do(
         source="org/set", revision="abc", splits={"train": "train"}, label_names=LABEL_NAMES
     )
     assert (
-        "'org/set' could not be read (Couldn't reach the hub); name a dataset on a hub"
+        "'org/set' could not be read (Couldn't reach the hub): name a dataset on a hub"
         in refusal(hub)
     )
 

@@ -18,7 +18,7 @@ from pipeline.core.rows import Rows
 from pipeline.evaluation import report
 from pipeline.evaluation.comparison import Evaluation, evaluate
 from pipeline.evaluation.scoring import Interval
-from pipeline.logits import Artifact, TeacherIdentity
+from pipeline.logits import Artifact, Notes, TeacherIdentity
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
@@ -43,12 +43,8 @@ def place(tmp_path: Path, tiny_bert: Path) -> Path:
     """Teacher t1 is always right; t2 is wrong, and surer of it, on the first 10 of 40 rows."""
     encoder, tokenizer = load_encoder(tiny_bert)
     source = TeacherIdentity("t1", "w1", "tokenizer", 16, "float32", LABEL_NAMES)
-    notes = {
-        "parameters": 1_000_000,
-        "encoder": encoder.config.to_diff_dict(),
-        "lengths": encode(tokenizer, TEST, 16).lengths.tolist(),
-        "failed": False,
-    }
+    lengths = encode(tokenizer, TEST, 16).lengths.tolist()
+    notes = Notes(1_000_000, encoder.config.to_diff_dict(), tuple(lengths), failed=False)
     said = {"t1": torch.eye(2)[RIGHT], "t2": 3 * torch.eye(2)[RIGHT]}
     said["t2"][:10] = said["t2"][:10].flip(1)
     for name, tensor in said.items():
@@ -117,9 +113,9 @@ def test_size_and_speed_are_compared_with_the_slowest_teacher(place: Path) -> No
 def rewrite(place: Path, teacher: str, *, flip: bool = False, **changes: Any) -> None:
     """Write the logits of a teacher again, with another identity or other notes."""
     given = artifact(place, teacher)
-    identity, notes = logits.read_identity(given)
+    identity, notes = logits.read_identity(given), logits.read_notes(given)
     tensor = logits.read(given, identity, TEST, LABEL_NAMES)
-    notes |= {name: changes.pop(name) for name in list(changes) if name in notes}
+    own = {name: changes.pop(name) for name in list(changes) if hasattr(notes, name)}
 
     def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
         return (tensor.flip(1) if flip else tensor)[start:stop].clone()
@@ -128,7 +124,7 @@ def rewrite(place: Path, teacher: str, *, flip: bool = False, **changes: Any) ->
         given.directory,
         dataclasses.replace(identity, **changes),
         [TEST],
-        notes=notes,
+        notes=dataclasses.replace(notes, **own),
         score=score,
         parts=place / "parts",
     )
@@ -201,7 +197,8 @@ def test_a_student_of_other_classes_is_refused(place: Path) -> None:
 
 
 def test_a_teacher_of_other_classes_is_refused(place: Path, tiny_bert: Path) -> None:
-    source, notes = logits.read_identity(artifact(place, "t2"))
+    given = artifact(place, "t2")
+    source, notes = logits.read_identity(given), logits.read_notes(given)
     other = dataclasses.replace(source, label_names=("no", "yes"))
 
     def score(rows: Rows, start: int, stop: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from pipeline import logits
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
 from pipeline.core.settings import check
-from pipeline.logits import Artifact, TeacherIdentity
+from pipeline.logits import Artifact, Notes, TeacherIdentity
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
@@ -54,7 +54,9 @@ def write_teacher(
 
     changed = dataclasses.replace(identity, **changes)
     parts = root / "parts"
-    logits.write(root / name, changed, SPLITS, notes={"failed": failed}, score=score, parts=parts)
+    logits.write(
+        root / name, changed, SPLITS, notes=Notes(7, {}, (), failed), score=score, parts=parts
+    )
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_stage_1_has_a_soft_head_per_teacher_each_close_to_its_own(
     assert card.teachers == {name: f"weights of {name}" for name in TEACHERS}
     said = predict(model, encode(tokenizer, POOL, 16), card.heads)
     given = artifacts(root, stage())
-    targets = [logits.read(one, logits.read_identity(one)[0], POOL, LABEL_NAMES) for one in given]
+    targets = [logits.read(one, logits.read_identity(one), POOL, LABEL_NAMES) for one in given]
     distance = torch.stack(
         [(said[:76, i] - target[:76]).square().mean() for target in targets for i in range(3)]
     ).reshape(3, 3)
@@ -362,7 +364,14 @@ def test_the_stages_may_have_other_teachers_of_other_classes(tiny_bert: Path, ro
     def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
         return torch.ones(stop - start, 3)
 
-    logits.write(root / "g1", identity, [POOL], notes={}, score=score, parts=root / "parts")
+    logits.write(
+        root / "g1",
+        identity,
+        [POOL],
+        notes=Notes(7, {}, (), failed=False),
+        score=score,
+        parts=root / "parts",
+    )
     assert pair_model.load(stage1(root, teachers=("g1",)))[2].label_names == classes
     directory, trained = stage2(root)
     assert (trained.carried_over, trained.new) == ((), TEACHERS)
