@@ -71,8 +71,11 @@ def run(stage: Callable[[], str], *, resumes: bool = False) -> None:
     started = time.monotonic()
     try:
         sentence = stage()
+        say(f"{sentence} ({duration(time.monotonic() - started)})")
     except UserError as error:
-        _errors.print(f"error: {error}", markup=False, style="bold red")
+        # In one line, whatever is in the names that the sentence quotes.
+        sentence = " ".join(str(error).split())
+        _errors.print(f"error: {sentence}", markup=False, style="bold red")
         sys.exit(1)
     except OSError as error:
         _errors.print(
@@ -83,7 +86,6 @@ def run(stage: Callable[[], str], *, resumes: bool = False) -> None:
         purpose = " to resume from the last checkpoint, if there is one" if resumes else ""
         _errors.print(f"Stopped. Run the command again{purpose}.", style="yellow")
         sys.exit(130)
-    say(f"{sentence} ({duration(time.monotonic() - started)})")
 
 
 def duration(seconds: float) -> str:

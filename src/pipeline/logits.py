@@ -110,7 +110,7 @@ def write(
     def part(rows: Rows, start: int) -> Tensor:
         """The logits of a part, which are computed if no whole file has them."""
         path = _part_file(parts, rows, start)
-        if saved := tensors.read(path):
+        if saved := tensors.take(path):
             return saved[0]["logits"]
         logits = score(rows, start, min(start + PART_ROWS, len(rows)))
         if not logits.isfinite().all():
@@ -144,7 +144,7 @@ def finished_rows(parts: Path, splits: list[Rows]) -> int:
         min(PART_ROWS, len(rows) - start)
         for rows in splits
         for start in range(0, len(rows), PART_ROWS)
-        if tensors.read(_part_file(parts, rows, start))
+        if tensors.take(_part_file(parts, rows, start))
     )
 
 

@@ -6,6 +6,7 @@ pipeline depends on it, although it knows every section.
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ RESERVED = (
     *("mean", "teachers_mean"),
 )
 """Names of heads, of curves, of metrics and of the study."""
+OUTPUTS = ("data/corpora", "data/logits", "models/pretrained", "models/student", "models/teachers")
+"""Directories whose content DVC replaces."""
 
 
 class Params(Settings):
@@ -75,6 +78,13 @@ class Params(Settings):
         can_teach = "train" in general_roles(self.corpora, self.general, self.task)
         for name in self.pretrained:
             require_name(bool(NAME.fullmatch(name)), "pretrained", name, NAME_RULE)
+        sources = {f"corpora.{name}": entry.source for name, entry in self.corpora.items()}
+        sources |= {f"pretrained.{name}": entry.source for name, entry in self.pretrained.items()}
+        sources |= {f"classifiers.{name}": entry.source for name, entry in self.classifiers.items()}
+        for where, source in sources.items():
+            is_output = any(_lies_in(source, directory) for directory in OUTPUTS)
+            expected = f"elsewhere, because DVC replaces what is in {', '.join(OUTPUTS)}"
+            require(not is_output, f"{where}.source", source, expected)
         for section, names in (("teachers", self.teachers), ("classifiers", self.classifiers)):
             for name in names:
                 # A head has the name of its teacher and is an attribute of a module.
@@ -117,6 +127,12 @@ class Params(Settings):
         choices += [f"teachers/{name}" for name in (*self.teachers, *self.classifiers)]
         choices = [choice for choice in choices if choice != user.replace(".", "/")]
         _one_of(choices, f"{user}.weights", weights)
+
+
+def _lies_in(source: str, directory: str) -> bool:
+    with suppress(OSError, ValueError):  # It is no path.
+        return Path(source).resolve().is_relative_to(Path(directory).resolve())
+    return False
 
 
 def _one_of(choices: Iterable[str], setting: str, value: str) -> None:

@@ -102,7 +102,7 @@ def cells(study: Study, models: Path, code: str) -> list[Cell]:
 
 def is_done(cell: Cell) -> bool:
     """Whether the cell has predictions that were made exactly as it would make them now."""
-    saved = tensors.read(cell.file)
+    saved = tensors.take(cell.file)
     return saved is not None and saved[1]["identity"] == cell.identity
 
 
@@ -124,8 +124,8 @@ def read_predictions(name: str, seeds: int) -> Iterator[StudentPredictions]:
         saved = tensors.read(PREDICTIONS / f"{name}-{seed}.safetensors")
         if saved is None:
             raise UserError(
-                f"{PREDICTIONS} lacks the predictions of '{name}' with seed {seed}: run `make "
-                "study`."
+                f"{PREDICTIONS} has no predictions of '{name}' with seed {seed}, or damaged ones: "
+                "run `make study`."
             )
         logits, notes = saved
         del notes["identity"]

@@ -64,7 +64,7 @@ class Table(Settings):
 
     title: Text
     """The question, as a heading of the report."""
-    seeds: Annotated[Whole, Field(ge=1)]
+    seeds: Annotated[Whole, Field(ge=1, le=1000)]
     """Number of seeds; students are trained with the seeds 1 to this number."""
     systems: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Names of students, combinations and teachers."""
@@ -158,6 +158,9 @@ def read_study(params: Params, content: Mapping[str, Any]) -> Study:
     teachers = params.stage2.teachers
     recipes = {}
     # Files have the names of students and tables.
+    for name in study.combinations:
+        if name in study.students or name in teachers:
+            raise UserError(f"{FILE}: '{name}' names a combination and also a student or teacher.")
     for kind, names in (("student", study.students), ("table", study.tables)):
         for name in names:
             if (kind == "student" and name in teachers) or not NAME.fullmatch(name):

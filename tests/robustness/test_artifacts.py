@@ -85,7 +85,8 @@ def test_a_damaged_file_is_refused(file: str, name: str, damage: Damage, place: 
     path = place / file
     path.write_bytes(damage(path.read_bytes()))
     sentence = refusal(*READERS[file])
-    assert "dvc repro" in sentence or "stage" in sentence
+    # A tokenizer may be readable, but not that of the model.
+    assert "run `dvc repro -f" in sentence or "its own tokenizer" in sentence
 
 
 LOGITS = {
@@ -205,6 +206,48 @@ def test_weights_that_do_not_fit_are_refused(file: str, name: str, place: Path) 
     assert "dvc repro" in sentence or "loss is nan" in sentence or "not finite" in sentence
 
 
+CARDS: dict[str, dict[str, Any]] = {
+    "a class twice": {"label_names": ["a", "a"]},
+    "one class": {"label_names": ["a"]},
+    "no head": {"heads": []},
+    "endless": {"max_length": 10**30},
+    "hundreds of layers": {"head_layers": 700},
+    "frozen": {"temperature": 0.0},
+    "boiling": {"temperature": 1e300},
+}
+
+
+@pytest.mark.parametrize("values", CARDS.values(), ids=CARDS)
+def test_a_card_of_a_model_that_makes_no_sense_is_refused(
+    values: dict[str, Any], place: Path
+) -> None:
+    path = place / "models/student/stage2/card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    assert "run `dvc repro -f finetune_student`" in refusal("evaluate")
+
+
+NOTES: dict[str, dict[str, Any]] = {
+    "no rows": {"lengths": []},
+    "rows without tokens": {"lengths": [0, 0]},
+    "too long": {"lengths": [500]},
+    "another model": {"encoder": {"model_type": "t5"}},
+    "no model": {"encoder": {}},
+    "other outputs": {"encoder": {"model_type": "bert", "return_dict": False}},
+}
+
+
+@pytest.mark.parametrize("values", NOTES.values(), ids=NOTES)
+def test_notes_of_logits_that_make_no_sense_are_refused(
+    values: dict[str, Any], place: Path
+) -> None:
+    path = place / "data/logits/task/t1/notes.json"
+    content = json.loads(path.read_text())
+    if values.get("encoder", {}).get("return_dict") is False:
+        values = {"encoder": {**content["encoder"], "return_dict": False}}
+    path.write_text(json.dumps({**content, **values}))
+    assert "run `dvc repro -f dump_task_logits@t1`" in refusal("evaluate")
+
+
 CONFIGURATIONS: dict[str, Any] = {
     "num_hidden_layers": [5, 0, -1, "2", None, 2.5],
     "hidden_size": [16, 0, "wide", None],
@@ -246,6 +289,11 @@ ROWS: dict[str, Callable[[pa.Table], pa.Table]] = {
     ),
     "no label": lambda table: table.drop(["label"]),
     "no column": lambda table: table.select([]),
+    "no row": lambda table: table.slice(0, 0),
+    "no gold label": lambda table: table.set_column(
+        2, "label", pa.array([-1] * len(table), pa.int64())
+    ),
+    "a column twice": lambda table: table.append_column("label", table["label"]),
     "one column more": lambda table: table.append_column("more", table["label"]),
     "no metadata": lambda table: table.replace_schema_metadata(None),
     "metadata are a number": lambda table: table.replace_schema_metadata({"label_names": "7"}),

@@ -3,6 +3,8 @@
 None may end in a traceback, and none in a corpus that is silently wrong.
 """
 
+import bz2
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +242,22 @@ def test_a_parquet_column_of_a_wrong_type_is_refused(
         table = table.set_column(table.column_names.index(column), column, array)
         pq.write_table(table, tmp_path / "own" / f"{split}.parquet")
     assert sentence in refusal(tmp_path / "own")
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "json", "jsonl.gz", "jsonl.bz2"])
+@pytest.mark.parametrize("start", [b"null\n", b"\xef\xbb\xbfnull\n"])
+def test_a_null_row_is_refused_in_files_of_all_kinds(
+    kind: str, start: bytes, tmp_path: Path
+) -> None:
+    content = start + json_lines(rows("train"))
+    if kind.endswith("gz"):
+        content = gzip.compress(content)
+    elif kind.endswith("bz2"):
+        content = bz2.compress(content)
+    for split in SPLITS[1:]:
+        write(tmp_path / "own", split, json_lines(rows(split)), "jsonl")
+    write(tmp_path / "own", "train", content, kind)
+    assert "line 1 of" in refusal(tmp_path / "own")
 
 
 def test_files_of_two_types_for_one_split_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import project
 import pytest
 from conftest import tiny_params
+from transformers import AutoTokenizer
 
+from pipeline.core.files import whole_directory
 from robustness.conftest import run_stage, sentence_of
 
 OUTPUTS = {
@@ -73,6 +75,23 @@ def test_a_disk_that_is_full_ends_in_a_sentence_and_loses_nothing(
     assert not list(Path(".resume").rglob("*.safetensors"))
 
 
+def test_a_tokenizer_that_cannot_be_written_ends_in_a_sentence(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    """The library of tokenizers raises an error without a type."""
+    backend = AutoTokenizer.from_pretrained(tiny_bert).backend_tokenizer
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        with whole_directory(tmp_path / "model") as draft:
+            backend.save(str(draft / "tokenizer.json"))
+
+    sentence = in_child(limited)
+    assert sentence
+    assert "model could not be written (File too large" in sentence
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("value", ["", "soon", "-1", "nan", "1e400x", "1,5", "٣٣٣x"])
 def test_a_wrong_checkpoint_interval_is_refused(
     value: str, place: Path, monkeypatch: pytest.MonkeyPatch
@@ -124,3 +143,13 @@ def test_a_terminal_that_cannot_show_a_name_is_no_reason_to_end(
     command = [sys.executable, str(script), "tiny"]
     output = project.run(place, *command, PYTHONIOENCODING="ascii")
     assert "pretrained weights tiny: from" in output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_output_that_cannot_be_written_is_no_traceback(place: Path) -> None:
+    script = project.ROOT / "stages/check_params.py"
+    done = subprocess.run(
+        f"{sys.executable} {script} > /dev/full", shell=True, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr

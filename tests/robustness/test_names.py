@@ -140,11 +140,12 @@ def test_dvc_deletes_nothing_that_a_name_leads_to(
     section: str, fresh: Path, corpora: Path, tiny_bert: Path
 ) -> None:
     """Neither files beside the project's own nor, for example, edits that are in no commit."""
-    for place in ("notes", "src", "data", "models", "metrics"):
-        (fresh / place).mkdir(exist_ok=True)
+    for place in ("notes", "src", "data", "models/pretrained", "models/teachers", "metrics"):
+        (fresh / place).mkdir(parents=True, exist_ok=True)
         (fresh / place / "mine.txt").write_text("mine")
     files = {path for path in fresh.rglob("*") if not {".git", ".dvc"} & set(path.parts)}
-    for place in ("notes", "src", "data", ".."):
+    other = "teachers" if section == "pretrained" else "pretrained"
+    for place in ("notes", "src", "data", "..", f"models/{other}/mine.txt"):
         write_params(fresh, with_names({section: f"../../{place}"}, corpora, tiny_bert))
         output = run(fresh, "dvc", "exp", "run", check=False)
         assert "is ignored by .dvcignore" in output

@@ -146,6 +146,38 @@ def test_a_file_that_is_no_mapping_is_refused(
     assert not (tmp_path / "PWNED").exists()
 
 
+@pytest.mark.parametrize("section", ["pretrained", "classifiers", "corpora"])
+@pytest.mark.parametrize(
+    "source", ["models/pretrained/mine", "data/corpora", "./models/../models/teachers/t1", "LINK"]
+)
+def test_a_source_that_dvc_would_delete_is_refused(
+    section: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/corpora").mkdir(parents=True)
+    (tmp_path / "LINK").symlink_to(tmp_path / "data/corpora")
+    entries = {"pretrained": "tiny", "corpora": "web", "classifiers": "other"}
+    entry = VALID[section].get(entries[section], {})
+    content = changed(VALID, (section,), {**VALID[section], "x": {**entry, "source": source}})
+    with pytest.raises(UserError, match=rf"'{section}.x.source' is .*, but must be elsewhere"):
+        files.check(Params, content)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 0.001, 1e300])
+def test_a_temperature_that_overflows_is_refused(temperature: float) -> None:
+    content = changed(VALID, ("stage1",), {**VALID["stage1"], "soft_loss": "kl"})
+    content["stage1"]["temperature"] = temperature
+    with pytest.raises(UserError, match=r"'stage1.temperature' is .*, but must be at"):
+        files.check(Params, content)
+
+
+def test_a_combination_with_the_name_of_a_student_is_refused() -> None:
+    name = next(iter(STUDY["students"]))
+    content = {**STUDY, "combinations": {name: {"vote": [name]}}}
+    with pytest.raises(UserError, match="names a combination and also a student"):
+        read_study(PARAMS, content)
+
+
 def test_aliases_that_describe_something_huge_are_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]

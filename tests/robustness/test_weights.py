@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_params
+from conftest import COLOURS, FILLERS, THINGS, save_tiny_bert, tiny_params
 from project import write_params
 from safetensors.torch import load_file, save_file
-from transformers import ASTConfig, ASTModel, CLIPConfig, ViTConfig, ViTModel
+from transformers import (
+    ASTConfig,
+    ASTModel,
+    BertConfig,
+    BertForSequenceClassification,
+    CLIPConfig,
+    ViTConfig,
+    ViTModel,
+)
 
-from robustness.conftest import refusal
+from robustness.conftest import refusal, run_stage
 
 Change = Callable[[Path], object]
 
@@ -73,6 +81,45 @@ def without(*names: str) -> Change:
     return remove
 
 
+def indexed(file: str) -> Change:
+    """Weights in shards, one of which is ``file``."""
+
+    def edit(source: Path) -> None:
+        names = load_file(source / "model.safetensors")
+        torch.save(names, source / "evil.bin")
+        (source / "model.safetensors").rename(source.parent / "model.safetensors")
+        index = {"metadata": {}, "weight_map": dict.fromkeys(names, file)}
+        (source / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return edit
+
+
+def edit_tokenizer(*steps: Any) -> Change:
+    """Replace the value at the place ``steps`` of tokenizer.json by the last step of it."""
+
+    def edit(source: Path) -> None:
+        path = source / "tokenizer.json"
+        content = json.loads(path.read_text())
+        section = content
+        for step in steps[:-2]:
+            section = section[step]
+        section[steps[-2]] = steps[-1](section[steps[-2]])
+        path.write_text(json.dumps(content))
+
+    return edit
+
+
+def with_type_7(pair: list[dict[str, dict[str, Any]]]) -> list[dict[str, dict[str, Any]]]:
+    return [{kind: {**piece, "type_id": 7} for kind, piece in one.items()} for one in pair]
+
+
+ADDED = {
+    **dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False),
+    "id": 900,
+    "content": "which red",
+}
+
+
 def vision(source: Path) -> None:
     config = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32)
     ViTModel(config).save_pretrained(source)
@@ -109,6 +156,27 @@ WEIGHTS: dict[str, tuple[Change, str]] = {
     "no tokenizer": (without("tokenizer.json", "tokenizer_config.json"), "tokenizer"),
     "no configuration": (without("config.json"), "could not be loaded"),
     "no weights": (without("model.safetensors"), "could not be loaded"),
+    "other outputs": (edit_config(return_dict=False), "could not be loaded"),
+    "code for attention": (edit_config(_attn_implementation="org/kernel"), "names code on a hub"),
+    "no deviation": (edit_config(initializer_range=-1.0), "has the initializer_range -1.0"),
+    "pickle in an index": (indexed("evil.bin"), "names other files than safetensors"),
+    "a file elsewhere": (indexed("../model.safetensors"), "names other files than safetensors"),
+    "a passage is left out": (
+        edit_tokenizer("post_processor", "pair", lambda pair: pair[:3]),
+        "does not give both texts of a pair",
+    ),
+    "three kinds of text": (
+        edit_tokenizer("post_processor", "pair", with_type_7),
+        "does not give both texts of a pair",
+    ),
+    "an added token without embedding": (
+        edit_tokenizer("added_tokens", lambda tokens: [*tokens, ADDED]),
+        "put the files of its own tokenizer",
+    ),
+    "no unknown token": (
+        edit_tokenizer("model", "unk_token", lambda token: "[NONE]"),
+        "could not be loaded",
+    ),
     "vision": (vision, "is a vit, which does not read text alone"),
     "audio": (audio, "does not read text alone"),
     "vision and text": (vision_and_text, "is a clip, which does not read text alone"),
@@ -130,6 +198,54 @@ def test_weights_that_cannot_be_used_are_refused(
     assert sentence in refusal("fetch_pretrained", "tiny")
     assert (place / "models/pretrained/tiny/model.safetensors").read_bytes() == before
     assert not (source / "PWNED").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "directory"),
+    [
+        ("finetune_teacher t1", "models/pretrained/tiny"),
+        ("dump_logits task t1", "models/teachers/t1"),
+        ("dump_logits general t1", "models/teachers/t1"),
+        ("distill", "models/pretrained/tiny"),
+        ("finetune_student", "models/student/stage1"),
+    ],
+)
+def test_a_tokenizer_of_other_words_is_refused(
+    stage: str, directory: str, place: Path, tmp_path: Path
+) -> None:
+    words = [f"word{i}" for i in range(len([*COLOURS, *THINGS, *FILLERS]))]
+    save_tiny_bert(tmp_path / "foreign", words)
+    shutil.copy(tmp_path / "foreign/tokenizer.json", place / directory)
+    assert "100% of the words are unknown to the tokenizer" in refusal(*stage.split())
+
+
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "numbers": {"id2label": {"0": 0, "1": 1}},
+    "lists": {"id2label": {"0": ["a"], "1": ["b"]}},
+    "a lone surrogate": {"id2label": {"0": "a", "1": "\ud800"}},
+    "a line end": {"id2label": {"0": "a", "1": "b\nc"}},
+    "a gap": {"id2label": {"0": "a", "2": "b"}},
+    "several at once": {"problem_type": "multi_label_classification"},
+    "regression": {"problem_type": "regression"},
+    "other outputs": {"return_dict": False},
+}
+
+
+@pytest.mark.parametrize("values", CLASSIFIERS.values(), ids=CLASSIFIERS)
+def test_a_classifier_without_proper_classes_is_refused(
+    values: dict[str, Any], place: Path, tmp_path: Path, tiny_bert: Path
+) -> None:
+    source = shutil.copytree(tiny_bert, tmp_path / "source")
+    config = BertConfig.from_pretrained(source, num_labels=2)
+    BertForSequenceClassification(config).save_pretrained(source)
+    params = tiny_params(tmp_path, tiny_bert)
+    params["classifiers"] = {"ready": {"source": str(source)}}
+    write_params(place, params)
+    assert run_stage("fetch_classifier", "ready")
+    shutil.rmtree(place / "models/teachers/ready")
+    edit_config(**values)(source)
+    assert refusal("fetch_classifier", "ready")
+    assert not (place / "models/teachers/ready").exists()
 
 
 SOURCES = [

@@ -85,9 +85,9 @@ class Checkpoint:
     ) -> dict[str, Any] | None:
         """Restore what ``save`` wrote and return its progress; None if nothing was saved.
 
-        A damaged checkpoint counts as none (see ``tensors.read``), and so does that of another run.
+        A damaged checkpoint counts as none (see ``tensors.take``), and so does that of another run.
         """
-        saved = tensors.read(self.path)
+        saved = tensors.take(self.path)
         if saved is None or saved[1]["identity"] != self.identity:
             return None
         weights: dict[str, torch.Tensor] = {}

@@ -1,7 +1,14 @@
 """The exception for errors that the user can fix."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+OF_THE_MACHINE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
+"""Errors that are not due to what a file contains."""
 
 
 class UserError(Exception):
@@ -17,9 +24,11 @@ def explained(what: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, MemoryError, PermissionError):
+    except (UserError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            raise
         # Libraries wrap the error that says most.
         text = " ".join(str(error.__cause__ or error).split())
         reason = text[:200].rstrip(".") or type(error).__name__

@@ -113,7 +113,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
 
 def mark_done(path: Path) -> None:
     """Write the small file beside ``path`` that lets DVC check its name; see ``.dvcignore``."""
-    write_text(path.with_name(f"{path.name}.done"), "done\n")
+    write_text(path.with_name(f"{path.name}.{path.parent.name}.done"), "done\n")
 
 
 def read_json(path: Path, kind: type[Content], remedy: str) -> Content:

@@ -132,12 +132,12 @@ def read(place: str, split: str, root: Path = CORPORA) -> Rows:
         table.validate(full=True)
         content = table.schema.metadata[b"label_names"]
         label_names = TypeAdapter(tuple[str, ...]).validate_json(content)
-        _check(table, classes=len(label_names))
+        _check(table, classes=len(label_names), labelled=split != "pool")
     return Rows(f"{place}/{split}", table, label_names)
 
 
-def _check(table: pa.Table, *, classes: int) -> None:
-    """Raises ValueError unless columns, labels and soft labels are as ``Rows`` describes them."""
+def _check(table: pa.Table, *, classes: int, labelled: bool) -> None:
+    """Raises ValueError unless there are rows, as ``Rows`` describes them."""
     types = {
         "text_a": pa.string(),
         "text_b": pa.string(),
@@ -148,12 +148,15 @@ def _check(table: pa.Table, *, classes: int) -> None:
     for optional in ("soft_label", "group"):
         if optional not in table.column_names:
             del types[optional]
-    if {field.name: field.type for field in table.schema} != types:
+    if not len(table):
+        raise ValueError("it has no rows")
+    found = {field.name: field.type for field in table.schema}
+    if found != types or len(found) < table.num_columns:
         raise ValueError(f"its columns are {', '.join(table.column_names)}")
     if any(column.null_count for column in table.columns):
         raise ValueError("values are missing")
     limits = pc.min_max(table["label"]).as_py()
-    if len(table) and not UNLABELLED <= limits["min"] <= limits["max"] < classes:
+    if not (0 if labelled else UNLABELLED) <= limits["min"] <= limits["max"] < classes:
         raise ValueError("labels are not those of its classes")
     if "soft_label" in types:
         lengths = pc.list_value_length(table["soft_label"])

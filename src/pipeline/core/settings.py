@@ -61,6 +61,7 @@ EXPECTED = {
     "int_type": "an integer",
     "bool_type": "true or false",
     "string_type": "a string",
+    "string_unicode": "a string",
     "string_too_short": "a string",
     "tuple_type": "a list",
     "dict_type": "a mapping",

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +28,11 @@ def write(path: Path, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None
 
 
 def read(path: Path) -> Saved | None:
-    """What ``write`` wrote to ``path``, or None if there is nothing.
-
-    What is damaged counts as nothing: it is deleted, and a sentence says so.
-    """
+    """What ``write`` wrote to ``path``, or None if there is no file or if it is damaged."""
     if not path.exists():
         return None
-    saved = _intact(path) if path.is_file() else None
-    if saved is None:
-        console.say(f"{path} is damaged: it is deleted, and what it held is computed again.")
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    return saved
-
-
-def _intact(path: Path) -> Saved | None:
-    """The content of ``path``, or None if it is damaged."""
+    # A file that may not be opened is not damaged. safetensors does not tell one from the other.
+    path.open("rb").close()
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads(file.metadata()[METADATA])
@@ -55,9 +41,18 @@ def _intact(path: Path) -> Saved | None:
         notes: dict[str, Any] = metadata["notes"]
         if metadata["checksum"] == _checksum(tensors, notes):
             return tensors, notes
-    except (SafetensorError, FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return None
+
+
+def take(path: Path) -> Saved | None:
+    """Like ``read``, but a damaged file is deleted, because what it held can be computed again."""
+    saved = read(path)
+    if saved is None and path.exists():
+        console.say(f"{path} is damaged: it is deleted, and what it held is computed again.")
+        path.unlink(missing_ok=True)
+    return saved
 
 
 def _checksum(tensors: dict[str, Tensor], notes: dict[str, Any]) -> str:

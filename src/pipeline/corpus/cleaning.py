@@ -94,6 +94,11 @@ def download(
                 excluded = NO_IDS if is_general_validation else np.concatenate(evaluation_ids)
                 caps = [corpora[name].rows.get(role) for name in names]
                 selections = _clean(candidates, excluded, caps, labelled=role != "pool")
+                if not any(selection.kept.any() for selection in selections):
+                    raise UserError(
+                        f"{place}/{role} has no rows left: check the corpora that params.yaml "
+                        "names for it."
+                    )
                 kept = _write(draft, place, role, selections)
                 _check(kept, labelled=role != "pool")
                 if role in ("test", "validation"):
@@ -213,10 +218,6 @@ def _in_full_batches(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _check(kept: Rows, *, labelled: bool) -> None:
-    if not len(kept):
-        raise UserError(
-            f"{kept.name} has no rows left: check the corpora that params.yaml names for it."
-        )
     if labelled and len(classes := np.unique(kept.labels)) < 2:
         raise UserError(
             f"{kept.name} has rows of one class only, '{kept.label_names[classes[0]]}': give it a "

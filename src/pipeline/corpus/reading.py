@@ -4,6 +4,7 @@ import glob
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 
 from pipeline.core.errors import UserError, explained
@@ -11,6 +12,7 @@ from pipeline.corpus import docstrings
 from pipeline.corpus.columns import Corpus, Role, Split
 
 DOCS = "docs"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def open_split(name: str, corpus: Corpus, role: Role) -> Split:
@@ -94,13 +96,18 @@ def _refuse_unreadable(where: str, files: list[Path]) -> None:
     for path in files:
         if path.is_file() and path.stat().st_size == 0:
             raise UserError(f"{where}: {path} is empty.")
-        if path.suffix in (".json", ".jsonl"):
-            with path.open("rb") as lines:
+        if {".json", ".jsonl", ".ndjson"} & set(path.suffixes):
+            local = fsspec.filesystem("file")
+            with (
+                explained(f"{where}: {path} could not be read", "write it again"),
+                local.open(str(path), compression="infer") as lines,
+            ):
                 for number, line in enumerate(lines, start=1):
-                    if number == 1 and line.lstrip().startswith(b"["):
+                    start = line.removeprefix(BYTE_ORDER_MARK).lstrip()
+                    if number == 1 and start.startswith(b"["):
                         break  # One array of all rows, where null does no harm.
                     # A row that is null ends the process in Arrow.
-                    if line.lstrip().startswith(b"null"):
+                    if start.startswith(b"null"):
                         raise UserError(f"{where}: line {number} of {path} is null, not a row.")
 
 

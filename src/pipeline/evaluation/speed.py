@@ -30,9 +30,14 @@ def untrained_twin(encoder: dict[str, Any], lengths: Sequence[int], classes: int
     """A model with random weights whose ``encoder`` has this transformers configuration.
 
     Its rows have ``lengths`` tokens. Speed depends neither on weights nor on tokens, so a teacher
-    can be timed where its weights and its tokenizer are missing.
+    can be timed where its weights and its tokenizer are missing. Raises anything if such a model
+    cannot be built or read its rows.
     """
-    settings = {key: value for key, value in encoder.items() if key != "model_type"}
+    if not lengths:
+        raise ValueError("it notes the lengths of no rows")
+    # An attention implementation could name code on a hub.
+    left_out = ("model_type", "attn_implementation", "_attn_implementation")
+    settings = {key: value for key, value in encoder.items() if key not in left_out}
     config = AutoConfig.for_model(encoder["model_type"], **settings)
     twin: PreTrainedModel = AutoModel.from_config(config, **without_pooler(config))
     offsets = np.cumsum([0, *lengths])
@@ -46,6 +51,7 @@ def untrained_twin(encoder: dict[str, Any], lengths: Sequence[int], classes: int
         pad_id=pad_id,
     )
     model = PairModel(twin, [GOLDEN], head_layers=1, classes=classes, dropout=0.0)
+    predict(model, encoded.first(1), [GOLDEN])
     return Timed(model, [GOLDEN], encoded)
 
 

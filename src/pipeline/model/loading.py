@@ -20,7 +20,7 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from pipeline.core.errors import UserError, explained
-from pipeline.model.tokenizer import load_tokenizer, separate_texts
+from pipeline.model.tokenizer import PROBE, load_tokenizer, separate_texts
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -29,6 +29,7 @@ Pooling = Literal["mean", "cls", "last"]
 """What a head reads of a pair: the mean over its tokens, its first or its last token."""
 POOLING_FILE = "1_Pooling/config.json"
 """Where the weights of sentence-transformers say how they are pooled."""
+INDEX = "model.safetensors.index.json"
 POOLING_MODES: dict[str, Pooling] = {
     "mean": "mean",
     "mean_tokens": "mean",
@@ -126,13 +127,30 @@ def from_pretrained(
         )
     tokenizer = load_tokenizer(name, config, revision)
     separate_texts(tokenizer, name)
+    hidden = read_probe(encoder, tokenizer).last_hidden_state
+    if hidden.shape[-1] != config.hidden_size:
+        raise ValueError(f"its states have a width of {hidden.shape[-1]}")
     return encoder, tokenizer
+
+
+def read_probe(model: PreTrainedModel, tokenizer: Any) -> Any:
+    """What ``model`` makes of one pair of texts. Raises anything if the model is unusable."""
+    pair = tokenizer.backend_tokenizer.encode(*PROBE)
+    inputs = {"input_ids": pair.ids, "attention_mask": pair.attention_mask}
+    if "token_type_ids" in tokenizer.model_input_names:
+        inputs["token_type_ids"] = pair.type_ids
+    with torch.inference_mode():
+        return model(**{name: torch.tensor([values]) for name, values in inputs.items()})
 
 
 def load_weights(
     kind: Any, name: str | Path, config: PretrainedConfig, revision: str | None, **options: Any
 ) -> tuple[PreTrainedModel, list[str]]:
     """A model of the Auto class ``kind``, from safetensors only, and what its weights lack."""
+    index = cached_file(name, INDEX, revision=revision, _raise_exceptions_for_missing_entries=False)
+    files = set(json.loads(Path(index).read_text())["weight_map"].values()) if index else set()
+    if any(not file.endswith(".safetensors") or Path(file).name != file for file in files):
+        raise ValueError(f"its {INDEX} names other files than safetensors beside it")
     model, info = kind.from_pretrained(
         name,
         config=config,
@@ -149,8 +167,8 @@ def load_weights(
 def load_config(name: str | Path, revision: str | None = None) -> PretrainedConfig:
     """The configuration of a directory or hub id.
 
-    Raises what transformers raises, ValueError if it has no layers, and UserError if it is not that
-    of a model of text.
+    Raises what transformers raises, ValueError if values in it make no sense or name code, and
+    UserError if it is not that of a model of text.
     """
     config: PretrainedConfig = AutoConfig.from_pretrained(
         name, revision=revision, trust_remote_code=False
@@ -161,6 +179,10 @@ def load_config(name: str | Path, revision: str | None = None) -> PretrainedConf
             f"'{name}' is a {config.model_type}, which does not read text alone: name weights of "
             "an encoder or decoder of text."
         )
+    if "/" in str(config._attn_implementation):
+        raise ValueError("its config.json names code on a hub for its attention")
+    if not 0 < getattr(config, "initializer_range", 0.02) < 1:
+        raise ValueError(f"its config.json has the initializer_range {config.initializer_range}")
     if config.num_hidden_layers < 1:
         raise ValueError(f"its config.json gives it {config.num_hidden_layers} layers")
     return config

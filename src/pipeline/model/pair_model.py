@@ -28,7 +28,7 @@ class Card:
 
     label_names: Annotated[tuple[str, ...], Field(min_length=2)]
     """Class names in the order of the logits."""
-    max_length: Annotated[int, Field(ge=1)]
+    max_length: Annotated[int, Field(ge=1, le=10**6)]
     """Maximum number of tokens of a pair."""
     head_layers: Annotated[int, Field(ge=0, le=3)]
     """Fully connected layers in each head."""
@@ -36,7 +36,7 @@ class Card:
     """Head names in the order of the logits."""
     teachers: dict[str, str] = field(default_factory=dict)
     """For each soft head the hash of the teacher weights whose logits it learned from."""
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    temperature: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
     """What the mean of the heads' logits is divided by before the softmax."""
     seed: int = 0
     """The seed that it was trained with, after restarts."""
@@ -148,7 +148,12 @@ def read_card(directory: Path) -> Card:
     """The card of a saved model; raises UserError if it is missing or damaged."""
     if not (directory / "card.json").exists():
         raise UserError(f"{directory} holds no model: {remedy(directory)}, or `dvc pull`.")
-    return read_json(directory / "card.json", Card, remedy(directory))
+    card = read_json(directory / "card.json", Card, remedy(directory))
+    if len(set(card.label_names)) < len(card.label_names):
+        raise UserError(
+            f"{directory / 'card.json'} is damaged (it names a class twice): {remedy(directory)}."
+        )
+    return card
 
 
 def weights_hash(directory: Path) -> str:

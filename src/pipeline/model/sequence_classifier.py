@@ -17,7 +17,7 @@ from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory, write_json
 from pipeline.model import pair_model
 from pipeline.model.encoding import Batch
-from pipeline.model.loading import is_decoder, load_config, load_weights, remedy
+from pipeline.model.loading import is_decoder, load_config, load_weights, read_probe, remedy
 from pipeline.model.pair_model import Card, PairModel
 from pipeline.model.tokenizer import load_tokenizer
 
@@ -50,10 +50,17 @@ class SequenceClassifier(nn.Module):
 def class_names(config: PretrainedConfig) -> tuple[str, ...]:
     """The classes of a classifier in the order of its logits.
 
-    Raises UserError if its ``id2label`` does not name the classes 0, 1, 2 and so on.
+    Raises UserError if its ``id2label`` does not name the classes 0, 1, 2 and so on, or if its
+    classes do not exclude each other.
     """
     own = {int(number): name for number, name in (config.id2label or {}).items()}
-    if sorted(own) != list(range(len(own))):
+    if len(own) > 1 and config.problem_type not in (None, "single_label_classification"):
+        raise UserError(
+            f"this classifier is for {config.problem_type}, so its scores are no probabilities of "
+            "classes: name another one."
+        )
+    are_names = all(isinstance(name, str) and name.isprintable() for name in own.values())
+    if sorted(own) != list(range(len(own))) or not are_names:
         raise UserError(f"the id2label in its config.json names the classes {own}: correct it.")
     return tuple(own[i] for i in range(len(own))) if len(own) > 1 else ONE_OUTPUT
 
@@ -76,6 +83,9 @@ def from_pretrained(
             f"'{name}' is not a fine-tuned classifier, because it lacks {missing[0]}: name it "
             "under pretrained in params.yaml and fine-tune a teacher from it."
         )
+    width = read_probe(model, tokenizer).logits.shape[-1]
+    if width != max(1, len(config.id2label or {})):
+        raise ValueError(f"it gives {width} logits for {len(config.id2label or {})} classes")
     return SequenceClassifier(model), tokenizer
 
 

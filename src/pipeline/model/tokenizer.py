@@ -8,6 +8,9 @@ from transformers import AutoTokenizer, PretrainedConfig
 
 from pipeline.core.errors import UserError
 
+PROBE = ("which question?", "a passage \U0001f937")
+"""A pair of texts, with a character that most tokenizers do not know."""
+
 
 def load_tokenizer(name: str | Path, config: PretrainedConfig, revision: str | None = None) -> Any:
     """The tokenizer of a directory or hub id, which returns what a model of ``config`` reads.
@@ -19,6 +22,8 @@ def load_tokenizer(name: str | Path, config: PretrainedConfig, revision: str | N
     if not tokenizer.is_fast:
         raise UserError(f"'{name}' has no tokenizer.json: name weights that have one.")
     _refuse_foreign(tokenizer, config.vocab_size, name)
+    # What ``encode`` promises.
+    tokenizer.truncation_side = "right"
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= config.vocab_size:
         if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= config.vocab_size:
             raise UserError(
@@ -35,13 +40,17 @@ def load_tokenizer(name: str | Path, config: PretrainedConfig, revision: str | N
 def _refuse_foreign(tokenizer: Any, embeddings: int, name: str | Path) -> None:
     """Refuse a tokenizer that gives tokens without an embedding, or has far fewer tokens.
 
-    Without tokenizer files, transformers makes one of a few special tokens. Added tokens without an
-    embedding are fine if no pair contains them.
+    Without tokenizer files, transformers makes one of a few special tokens. Added special tokens
+    without an embedding are fine, because texts do not contain them. Raises ValueError if a pair
+    does not become two texts.
     """
-    added = set(tokenizer.added_tokens_decoder)
-    own = [number for number in tokenizer.get_vocab().values() if number not in added]
-    pair = tokenizer.backend_tokenizer.encode("a", "b").ids
-    highest = max([*own, *pair], default=0)
+    pair = tokenizer.backend_tokenizer.encode(*PROBE)
+    if not {0, 1} <= set(pair.sequence_ids) or not set(pair.type_ids) <= {0, 1}:
+        raise ValueError("its tokenizer does not give both texts of a pair")
+    unused = {
+        number for number, token in tokenizer.added_tokens_decoder.items() if token.special
+    } - set(pair.ids)
+    highest = max(set(tokenizer.get_vocab().values()) - unused, default=0)
     if highest >= embeddings or 2 * len(tokenizer) < embeddings:
         raise UserError(
             f"the tokenizer of '{name}' has {len(tokenizer):,} tokens with numbers up to "

@@ -29,7 +29,7 @@ class Stage(Training):
     """Also learn the soft labels of the corpus, like the logits of one more teacher."""
     soft_loss: SoftLoss = "mse"
     """``mse`` on logits (paper) or ``kl`` on softened probabilities."""
-    temperature: Annotated[float, Field(gt=0), FINITE] = 1.0
+    temperature: Annotated[float, Field(ge=0.01, le=1000), FINITE] = 1.0
     """Temperature of ``kl``; ``mse`` has none."""
     rows: Annotated[Whole, Field(ge=1)] | None = None
     """Number of rows to learn, drawn at random; default all."""

@@ -37,7 +37,7 @@ def test_a_flip_of_any_bit_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixt
         flipped = bytearray(whole)
         flipped[place] ^= 1 << place % 8
         path.write_bytes(flipped)
-        if saved := tensors.read(path):
+        if saved := tensors.take(path):
             same = all(torch.equal(saved[0][name], tensor) for name, tensor in TENSORS.items())
             accepted.append((same, saved[0].keys() == TENSORS.keys(), saved[1] == NOTES))
         else:
@@ -48,12 +48,19 @@ def test_a_flip_of_any_bit_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"{path} is damaged: it is deleted, and what it held" in capsys.readouterr().out
 
 
-def test_a_directory_in_the_place_of_a_file_counts_as_none(tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_not_deleted(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
     (path / "deep").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        tensors.take(path)
+    assert (path / "deep").exists()
+
+
+def test_reading_alone_deletes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    path.write_text("of another program")
     assert tensors.read(path) is None
-    tensors.write(path, TENSORS, NOTES)
-    assert tensors.read(path)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 100])
@@ -61,5 +68,5 @@ def test_a_part_of_a_file_counts_as_none(length: int, tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
     tensors.write(path, TENSORS, NOTES)
     path.write_bytes(path.read_bytes()[:length])
-    assert tensors.read(path) is None
+    assert tensors.take(path) is None
     assert not path.exists()
