@@ -384,7 +384,7 @@ def test_the_stages_may_have_other_teachers_of_other_classes(tiny_bert: Path, ro
         ({"teachers": ()}, "'teachers' is [], but must be a list of at least one, or soft_label"),
         ({"teachers": ("t1", "t1")}, "'teachers' is ['t1', 't1'], but must be a list of diff"),
         ({"temperature": 2.0}, "'temperature' is 2.0, but must be 1 if soft_loss is mse"),
-        ({"soft_loss": "kl", "temperature": 0.0}, "'temperature' is 0.0, but must be at least 0.01"),
+        ({"soft_loss": "kl", "temperature": 0.0}, "'temperature' is 0.0, but must be at least 0.0"),
         ({"rows": 0}, "'rows' is 0, but must be at least 1"),
         ({"lr": -1.0}, "'lr' is -1.0, but must be above 0"),
         ({"warmup": 1.0}, "'warmup' is 1.0, but must be below 1"),
