@@ -118,7 +118,7 @@ def test_a_colleague_retrains_students_without_teachers(place: Path, tmp_path: P
     run(clone, "dvc", "pull", *DUMPS)
     output = run(clone, "dvc", "exp", "run", "--pull", "--allow-missing", "-S", "alpha=0.5")
     assert stages_run(output) == STUDENT
-    assert not list(clone.glob("models/teachers/t*"))
+    assert not list(clone.glob("models/teachers/*/"))
     assert "alpha" in run(clone, "dvc", "params", "diff")
     difference = json.loads(run(clone, "dvc", "metrics", "diff", "--json"))
     assert "student.log_loss" in difference["metrics/evaluation.json"]
@@ -165,7 +165,8 @@ def test_teachers_of_three_families_and_a_ready_made_one_teach_one_student(
         name: json.loads((place / f"data/logits/task/{name}/card.json").read_text())
         for name in names
     }
-    families_used = [cards[name]["notes"]["encoder"]["model_type"] for name in names]
+    notes = [place / f"data/logits/task/{name}/notes.json" for name in names]
+    families_used = [json.loads(path.read_text())["encoder"]["model_type"] for path in notes]
     assert families_used == ["bert", "roberta", "gpt2", "electra"]
     assert [cards[name]["max_length"] for name in names] == [16, 80, 80, 16]
     assert len({cards[name]["tokenizer"] for name in names}) >= 3
@@ -179,7 +180,7 @@ def test_teachers_of_three_families_and_a_ready_made_one_teach_one_student(
     run(clone, "dvc", "pull", *DUMPS)
     output = run(clone, "dvc", "exp", "run", "--pull", "--allow-missing", "-S", "alpha=0.5")
     assert stages_run(output) == STUDENT
-    assert not list(clone.glob("models/teachers/[!.]*"))
+    assert not list(clone.glob("models/teachers/*/"))
 
 
 def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
@@ -199,7 +200,7 @@ def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
 
 def test_a_teacher_that_nobody_defines_stops_the_run_by_name(place: Path) -> None:
     output = run(place, "dvc", "exp", "run", "-S", "stage2.teachers=[t9]", check=False)
-    assert "models/teachers/t9" in output
+    assert "'stage2.teachers' is 't9', but must be one of t1, t2" in output
     assert "Traceback" not in output
     assert not set(STUDENT) & set(stages_run(output))
 
@@ -217,7 +218,7 @@ def test_a_wrong_setting_stops_before_any_work_with_one_sentence(
     output = run(place, "dvc", "exp", "run", "-S", change, check=False)
     assert sentence in output
     assert "Traceback" not in output
-    assert len(stages_run(output)) == 1
+    assert len(stages_run(output)) <= 1
 
 
 def test_the_page_of_plots_has_loss_and_accuracy_of_every_training(
