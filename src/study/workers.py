@@ -131,8 +131,7 @@ def _train_group(group: list[Cell], models: Path) -> dict[Cell, str]:
             train_cell(cell, start)
         except Exception as error:
             failed[cell] = _reason(error)
-    if first.stage1:
-        # Also after a failure, because it may be damaged.
+    if first.stage1 and not failed:
         shutil.rmtree(start)
     return failed
 

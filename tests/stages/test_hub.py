@@ -19,8 +19,8 @@ from conftest import tiny_params
         (
             ["download.py"],
             ("corpora", "qa"),
-            "could not be read (.*); name a dataset on a hub that this machine can reach, or a "
-            "local directory with one Parquet, CSV or JSON lines file per split.",
+            "could not be read (.*): name a dataset on a hub that this machine can reach, or a "
+            "local directory with one Parquet, CSV or JSON lines file per split, in UTF-8.",
         ),
         (
             ["fetch_pretrained.py", "tiny"],
