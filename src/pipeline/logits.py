@@ -144,7 +144,7 @@ def finished_rows(parts: Path, splits: list[Rows]) -> int:
         min(PART_ROWS, len(rows) - start)
         for rows in splits
         for start in range(0, len(rows), PART_ROWS)
-        if tensors.take(_part_file(parts, rows, start))
+        if tensors.read(_part_file(parts, rows, start))
     )
 
 

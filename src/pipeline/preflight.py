@@ -5,7 +5,7 @@ pipeline depends on it, although it knows every section.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ from pipeline.core.settings import FINITE, Settings, Text, Whole, require, requi
 from pipeline.corpus.cleaning import TASK_ROLES, general_roles
 from pipeline.corpus.columns import Corpus, Role
 from pipeline.model.pair_model import GOLDEN
-from pipeline.pretrained import Pretrained
+from pipeline.pretrained import Pretrained, Source
 from pipeline.student.settings import Stage1, Stage2, Student
 from pipeline.student.targets import SOFT_LABEL
 from pipeline.teacher import Teacher
@@ -78,13 +78,7 @@ class Params(Settings):
         can_teach = "train" in general_roles(self.corpora, self.general, self.task)
         for name in self.pretrained:
             require_name(bool(NAME.fullmatch(name)), "pretrained", name, NAME_RULE)
-        sources = {f"corpora.{name}": entry.source for name, entry in self.corpora.items()}
-        sources |= {f"pretrained.{name}": entry.source for name, entry in self.pretrained.items()}
-        sources |= {f"classifiers.{name}": entry.source for name, entry in self.classifiers.items()}
-        for where, source in sources.items():
-            is_output = any(_lies_in(source, directory) for directory in OUTPUTS)
-            expected = f"elsewhere, because DVC replaces what is in {', '.join(OUTPUTS)}"
-            require(not is_output, f"{where}.source", source, expected)
+        self._check_sources()
         for section, names in (("teachers", self.teachers), ("classifiers", self.classifiers)):
             for name in names:
                 # A head has the name of its teacher and is an attribute of a module.
@@ -105,6 +99,18 @@ class Params(Settings):
             usable = teacher.corpus == "task" or can_teach
             require(usable, f"teachers.{name}.corpus", teacher.corpus, expected)
         return self
+
+    def _check_sources(self) -> None:
+        sections: dict[str, Mapping[str, Corpus | Source]] = {
+            "corpora": self.corpora,
+            "pretrained": self.pretrained,
+            "classifiers": self.classifiers,
+        }
+        expected = f"elsewhere, because DVC replaces what is in {', '.join(OUTPUTS)}"
+        for section, entries in sections.items():
+            for name, entry in entries.items():
+                is_output = any(_lies_in(entry.source, directory) for directory in OUTPUTS)
+                require(not is_output, f"{section}.{name}.source", entry.source, expected)
 
     def _check_corpora(self) -> None:
         _one_of(self.corpora, "task", self.task)

@@ -62,6 +62,11 @@ def refusal(name: str, *arguments: str) -> str:
     return sentence
 
 
+def contents(directory: str) -> dict[str, bytes]:
+    """The bytes of all files in ``directory``."""
+    return {str(path): path.read_bytes() for path in Path(directory).rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert: Path) -> Path:
     """A project without DVC whose stages have all run."""

@@ -195,15 +195,17 @@ WEIGHT_FILES = {
 }
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
-@pytest.mark.parametrize("file", WEIGHT_FILES)
+@pytest.mark.parametrize(
+    ("file", "name"),
+    # Heads have one layer.
+    [(f, n) for f in WEIGHT_FILES for n in WEIGHTS if "heads" not in f or n != "a layer missing"],
+)
 def test_weights_that_do_not_fit_are_refused(file: str, name: str, place: Path) -> None:
     change = WEIGHTS[name]
-    if name == "a layer missing" and "heads" in file:
-        pytest.skip("heads have one layer")
     save_file(change(load_file(place / file)), place / file, {"format": "pt"})
     sentence = refusal(*WEIGHT_FILES[file])
-    assert "dvc repro" in sentence or "loss is nan" in sentence or "not finite" in sentence
+    # A dump refuses heads that are not finite by what they give.
+    assert "run `dvc repro -f" in sentence or "gives logits that are not finite" in sentence
 
 
 CARDS: dict[str, dict[str, Any]] = {

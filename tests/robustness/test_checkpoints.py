@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.core.checkpoints import Checkpoint
-from robustness.conftest import run_stage
+from robustness.conftest import contents, run_stage
 from robustness.test_artifacts import ANY
 
 Damage = Callable[[bytes], bytes]
@@ -41,8 +42,8 @@ def killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list
         with monkeypatch.context() as patch:
             saved: list[Path] = []
 
-            def save_twice_and_die(self: Checkpoint, *given: object) -> None:
-                save(self, *given)  # type: ignore[arg-type]
+            def save_twice_and_die(self: Checkpoint, *given: Any) -> None:
+                save(self, *given)
                 saved.append(self.path)
                 if len(saved) == 2:
                     raise Killed
@@ -72,14 +73,14 @@ def test_a_training_with_a_damaged_checkpoint_starts_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     directory, arguments = TRAININGS[stage]
-    expected = {path.name: path.read_bytes() for path in Path(directory).iterdir()}
+    expected = contents(directory)
     (file,) = killed(stage, *arguments)
     file.write_bytes(DAMAGE[name](file.read_bytes()))
     run_stage(stage, *arguments)
     said = capsys.readouterr().out
     assert said.count("is damaged: it is deleted") == 1
     assert "resumes from" not in said
-    assert {path.name: path.read_bytes() for path in Path(directory).iterdir()} == expected
+    assert contents(directory) == expected
     assert not list(Path(".resume").rglob("*.safetensors"))
 
 
@@ -91,11 +92,11 @@ def test_an_undamaged_checkpoint_is_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     directory, arguments = TRAININGS[stage]
-    expected = {path.name: path.read_bytes() for path in Path(directory).iterdir()}
+    expected = contents(directory)
     killed(stage, *arguments)
     run_stage(stage, *arguments)
     assert "resumes from step 2 of" in capsys.readouterr().out
-    assert {path.name: path.read_bytes() for path in Path(directory).iterdir()} == expected
+    assert contents(directory) == expected
 
 
 def test_the_checkpoint_of_another_run_is_not_used(
@@ -107,11 +108,10 @@ def test_the_checkpoint_of_another_run_is_not_used(
     distilled.unlink()
     (own,) = killed("finetune_student")
     own.write_bytes(content)
-    expected = {path.name: path.read_bytes() for path in Path("models/student/stage2").iterdir()}
+    expected = contents("models/student/stage2")
     run_stage("finetune_student")
     assert "resumes" not in capsys.readouterr().out
-    found = {path.name: path.read_bytes() for path in Path("models/student/stage2").iterdir()}
-    assert found == expected
+    assert contents("models/student/stage2") == expected
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -124,8 +124,7 @@ def test_a_dump_computes_a_damaged_part_again(
     def die(path: Path) -> None:
         raise Killed
 
-    directory = Path("data/logits/task/t1")
-    expected = {path.name: path.read_bytes() for path in directory.iterdir()}
+    expected = contents("data/logits/task/t1")
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.logits.whole_directory", die)
         with pytest.raises(Killed):
@@ -135,4 +134,4 @@ def test_a_dump_computes_a_damaged_part_again(
     parts[1].write_bytes(DAMAGE[name](parts[1].read_bytes()))
     run_stage("dump_logits", "task", "t1")
     assert capsys.readouterr().out.count("is damaged: it is deleted") == 1
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == expected
+    assert contents("data/logits/task/t1") == expected

@@ -46,6 +46,14 @@ def csv(table: list[Row]) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
+def write_with(directory: Path, kind: str, change: Callable[[bytes], bytes]) -> None:
+    """Write all splits, that of train with a changed content and the ending ``kind``."""
+    whole = csv if kind == "csv" else json_lines
+    for split in SPLITS[1:]:
+        write(directory, split, whole(rows(split)), "csv" if kind == "csv" else "jsonl")
+    write(directory, "train", change(whole(rows("train"))), kind)
+
+
 def download(source: Path, **more: Any) -> dict[str, int]:
     """The number of rows of each split after download; raises what download raises."""
     content = {
@@ -149,11 +157,7 @@ BYTES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
 def test_a_file_that_is_not_what_it_is_called_is_refused(
     kind: str, damage: Callable[[bytes], bytes], sentence: str, tmp_path: Path
 ) -> None:
-    whole = csv if kind == "csv" else json_lines
-    for split in SPLITS[1:]:
-        ending = kind if kind in ("csv", "jsonl") else "jsonl"
-        write(tmp_path / "own", split, whole(rows(split)), ending)
-    write(tmp_path / "own", "train", damage(whole(rows("train"))), kind)
+    write_with(tmp_path / "own", kind, damage)
     assert sentence in refusal(tmp_path / "own")
 
 
@@ -249,14 +253,13 @@ def test_a_parquet_column_of_a_wrong_type_is_refused(
 def test_a_null_row_is_refused_in_files_of_all_kinds(
     kind: str, start: bytes, tmp_path: Path
 ) -> None:
-    content = start + json_lines(rows("train"))
-    if kind.endswith("gz"):
-        content = gzip.compress(content)
-    elif kind.endswith("bz2"):
-        content = bz2.compress(content)
-    for split in SPLITS[1:]:
-        write(tmp_path / "own", split, json_lines(rows(split)), "jsonl")
-    write(tmp_path / "own", "train", content, kind)
+    def change(content: bytes) -> bytes:
+        content = start + content
+        if kind.endswith("gz"):
+            return gzip.compress(content)
+        return bz2.compress(content) if kind.endswith("bz2") else content
+
+    write_with(tmp_path / "own", kind, change)
     assert "line 1 of" in refusal(tmp_path / "own")
 
 
@@ -320,8 +323,5 @@ HARMLESS: dict[str, tuple[str, Callable[[bytes], bytes], int]] = {
 def test_what_is_only_unusual_is_read(
     kind: str, change: Callable[[bytes], bytes], kept: int, tmp_path: Path
 ) -> None:
-    whole = csv if kind == "csv" else json_lines
-    for split in SPLITS[1:]:
-        write(tmp_path / "own", split, whole(rows(split)), kind if kind == "csv" else "jsonl")
-    write(tmp_path / "own", "train", change(whole(rows("train"))), kind)
+    write_with(tmp_path / "own", kind, change)
     assert download(tmp_path / "own") == {"test": COUNT, "validation": COUNT, "train": kept}

@@ -16,7 +16,7 @@ from conftest import tiny_params
 from transformers import AutoTokenizer
 
 from pipeline.core.files import whole_directory
-from robustness.conftest import run_stage, sentence_of
+from robustness.conftest import contents, run_stage, sentence_of
 
 OUTPUTS = {
     "download": "data/corpora",
@@ -49,17 +49,13 @@ def in_child(action: Callable[[], object]) -> str | None:
     return None if said == "done" else said.removeprefix("refused ")
 
 
-def content(directory: str) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in Path(directory).rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("size", [0, 100, 1_000])
 @pytest.mark.parametrize("stage", OUTPUTS)
 def test_a_disk_that_is_full_ends_in_a_sentence_and_loses_nothing(
     stage: str, size: int, place: Path
 ) -> None:
     """No file can grow above ``size`` bytes, which fails like a full disk."""
-    before = content(OUTPUTS[stage])
+    before = contents(OUTPUTS[stage])
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -69,9 +65,9 @@ def test_a_disk_that_is_full_ends_in_a_sentence_and_loses_nothing(
     sentence = in_child(limited)
     assert sentence
     assert "File too large" in sentence
-    assert content(OUTPUTS[stage]) == before
+    assert contents(OUTPUTS[stage]) == before
     run_stage(*stage.split())
-    assert content(OUTPUTS[stage]) == before
+    assert contents(OUTPUTS[stage]) == before
     assert not list(Path(".resume").rglob("*.safetensors"))
 
 

@@ -17,7 +17,7 @@ from robustness.conftest import refusal, run_stage
 from study.settings import read_study
 
 UNSAFE = [
-    *("", ".", "..", "../x", "../../x", "a/b", "/tmp", "/", "~", "a\\b", "C:x"),
+    *("", ".", "..", "../x", "../../x", "a/b", "/etc", "/", "~", "a\\b", "C:x"),
     *("x; touch PWNED", "$(touch PWNED)", "`touch PWNED`", "x && touch PWNED", "x | touch PWNED"),
     *("x\ntouch PWNED", "x > PWNED", "'x", '"x', "x y", " x", "x ", "x\n", "x\0", "-x", "--help"),
     *("1x", "x*", "x?", "[x]", "{x}", "${x}", "%x", "#x", "!x", "x=y", "x:y", "x@y", "x.y", "x,y"),
@@ -68,7 +68,7 @@ def test_a_safe_name_is_allowed(section: str, name: str) -> None:
     assert settings.check(Params, with_entry(section, name))
 
 
-@pytest.mark.parametrize("name", ["", "/tmp/x", "../x", "a/b", "x\n", "x\0", "é", "x" * 65])
+@pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a/b", "x\n", "x\0", "é", "x" * 65])
 @pytest.mark.parametrize("section", ["students", "tables"])
 def test_an_unsafe_name_in_the_study_is_refused(section: str, name: str) -> None:
     content = copy.deepcopy(STUDY)

@@ -20,7 +20,7 @@ def explained(what: str, remedy: str) -> Iterator[None]:
     """Turn any error in the block into a UserError that says ``what``, the reason and ``remedy``.
 
     It is for a library that reads files of the user, because damaged files raise errors of any
-    type. A UserError is left as it is, and so is an error that no file is to blame for.
+    type. A UserError is left as it is, and so is an error of the machine, such as a full disk.
     """
     try:
         yield

@@ -128,8 +128,8 @@ def from_pretrained(
     tokenizer = load_tokenizer(name, config, revision)
     separate_texts(tokenizer, name)
     hidden = read_probe(encoder, tokenizer).last_hidden_state
-    if hidden.shape[-1] != config.hidden_size:
-        raise ValueError(f"its states have a width of {hidden.shape[-1]}")
+    if hidden.shape[-1] != config.hidden_size or not hidden.isfinite().all():
+        raise ValueError("its states are not finite, or not as wide as its config.json says")
     return encoder, tokenizer
 
 

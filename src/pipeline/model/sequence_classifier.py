@@ -84,8 +84,8 @@ def from_pretrained(
             "under pretrained in params.yaml and fine-tune a teacher from it."
         )
     width = read_probe(model, tokenizer).logits.shape[-1]
-    if width != max(1, len(config.id2label or {})):
-        raise ValueError(f"it gives {width} logits for {len(config.id2label or {})} classes")
+    if width != config.num_labels:
+        raise ValueError(f"it gives {width} logits for {config.num_labels} classes")
     return SequenceClassifier(model), tokenizer
 
 
