@@ -157,10 +157,10 @@ def read_study(params: Params, content: Mapping[str, Any]) -> Study:
     study = settings.check(StudyParams, content, file=str(FILE))
     teachers = params.stage2.teachers
     recipes = {}
-    # Files have the names of students and tables.
     for name in study.combinations:
         if name in study.students or name in teachers:
             raise UserError(f"{FILE}: '{name}' names a combination and also a student or teacher.")
+    # Files have the names of students and tables.
     for kind, names in (("student", study.students), ("table", study.tables)):
         for name in names:
             if (kind == "student" and name in teachers) or not NAME.fullmatch(name):
