@@ -37,6 +37,8 @@ install: $(VENV)/run
 $(VENV)/run: requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	# What draws the page of `dvc plots show`, which would otherwise be loaded from the network.
+	$(BIN)/python -c "import vl_convert; print(vl_convert.javascript_bundle())" > $(VENV)/vega.js
 	touch $@
 
 $(VENV)/bench: $(VENV)/run requirements-bench.txt

@@ -60,7 +60,7 @@ def download(count: int) -> None:
     roles: tuple[Role, ...] = ("test", "validation", "train", "pool")
     splits = {role: str(role) for role in roles}
     corpus = Corpus(source="source", splits=splits, label_names=LABEL_NAMES)
-    cleaning.download({"made up": corpus}, ["made up"], "made up", directory=Path("corpora"))
+    cleaning.download({"own": corpus}, ["own"], "own", ["own"], directory=Path("corpora"))
 
 
 def dump_pool(count: int) -> None:

@@ -13,7 +13,7 @@ from study.settings import FILE, read_study
 def main() -> str:
     study = read_study(read_params(), settings.read(FILE))
     results = figures.compute_tables(study)
-    test_rows = len(rows.read("task", "test"))
+    test_rows = len(rows.read("test", study.test))
     report.write(results, Path("docs/study"), Path("metrics/study"), rows=test_rows)
     for result in results:
         for comparison in result.comparisons:

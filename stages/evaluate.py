@@ -1,4 +1,4 @@
-"""Compare the student with its teachers on the test split of the task."""
+"""Compare the student with its teachers on each test set."""
 
 from pathlib import Path
 
@@ -13,20 +13,27 @@ from pipeline.preflight import read_params
 
 
 def main() -> str:
-    evaluation = evaluate(
-        rows.read("task", "test"),
-        [dumped("task", name) for name in read_params().stage2.teachers],
-        stage1=Path("models/student/stage1"),
-        stage2=Path("models/student/stage2"),
-    )
+    params = read_params()
+    evaluations = [
+        evaluate(
+            rows.read("test", test),
+            [dumped(f"test/{test}", teacher) for teacher in params.stage2.teachers],
+            stage1=Path("models/student/stage1"),
+            stage2=Path("models/student/stage2"),
+        )
+        for test in params.tests
+    ]
     metrics = Path("metrics")
-    results = report.markdown(evaluation)
+    results = report.markdown(evaluations)
     write_text(metrics / "results.md", results)
-    write_json(metrics / "evaluation.json", report.metrics(evaluation))
-    write_csv(metrics / "scores.csv", report.SCORES, report.scores(evaluation))
-    write_csv(metrics / "confusion.csv", ("actual", "predicted"), evaluation.confusion)
-    bins = ("confidence", "accuracy", "rows")
-    write_csv(metrics / "calibration.csv", bins, evaluation.reliability)
+    write_json(metrics / "evaluation.json", report.metrics(evaluations))
+    for name, columns, table in (
+        ("scores", report.SCORES, report.scores),
+        ("confusion", report.CONFUSION, report.confusion),
+        ("calibration", report.CALIBRATION, report.calibration),
+    ):
+        lines = [line for evaluation in evaluations for line in table(evaluation)]
+        write_csv(metrics / f"{name}.csv", columns, lines)
     console.say(results)
     return "evaluation: metrics/results.md, evaluation.json, scores.csv, confusion.csv"
 

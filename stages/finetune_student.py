@@ -35,6 +35,7 @@ def main() -> str:
                 "soft_heads_new": new,
                 "seed": trained.seed,
                 "failed": trained.failed,
+                "still_falling": trained.still_falling,
             },
         )
     heads_text = f"soft heads: {carried_over} carried over from stage 1, {new} new"

@@ -122,6 +122,7 @@ def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
         "max_length": 16,
         "general": ["web"],
         "task": "qa",
+        "tests": ["qa"],
         "corpora": {
             "web": {**corpus, "source": str(corpora / "general"), "splits": {"pool": "pool"}},
             "qa": {
@@ -152,8 +153,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert:
     assert sorted(stages_run(output)) == sorted(
         ["download", "fetch_pretrained@tiny", "distill", "finetune_student", "evaluate"]
         + [f"{stage}@t{i}" for stage in TEACHER_STAGES for i in (1, 2)]
+        + [f"dump_test_logits@qa-t{i}" for i in (1, 2)]
     )
-    assert "Results on the test split of the task: 60 rows" in output
+    assert "Results on the test set 'qa': 60 rows" in output
     project.commit(directory, "run")
     return directory
 

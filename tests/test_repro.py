@@ -2,13 +2,18 @@
 
 import csv
 import json
+import re
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import families
 import project
 import pytest
+import vl_convert
 import yaml
-from conftest import COLOURS, FILLERS, TEACHER_STAGES, THINGS
+from conftest import COLOURS, FILLERS, THINGS
 from project import ROOT, run, stages_run
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForSequenceClassification
@@ -16,7 +21,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 pytestmark = pytest.mark.slow
 
 STUDENT = ["finetune_student", "evaluate"]
-DUMPS = ["dump_general_logits", "dump_task_logits"]
+DUMPS = ["dump_general_logits", "dump_task_logits", "dump_test_logits"]
+
+
+def dumps(teacher: str) -> list[str]:
+    """All stages that dump the logits of a teacher."""
+    return [*(f"{stage}@{teacher}" for stage in DUMPS[:2]), f"dump_test_logits@qa-{teacher}"]
 
 
 def test_a_second_repro_runs_nothing(finished: Path) -> None:
@@ -26,7 +36,7 @@ def test_a_second_repro_runs_nothing(finished: Path) -> None:
 
 def test_another_learning_rate_of_a_teacher_leaves_the_others_alone(place: Path) -> None:
     output = run(place, "dvc", "exp", "run", "-S", "teachers.t1.lr=5e-4")
-    rerun = ["finetune_teacher@t1", *(f"{dump}@t1" for dump in DUMPS), "distill", *STUDENT]
+    rerun = ["finetune_teacher@t1", *dumps("t1"), "distill", *STUDENT]
     assert sorted(stages_run(output)) == sorted(rerun)
     assert "soft heads: 2 carried over from stage 1, 0 new" in output
 
@@ -34,7 +44,7 @@ def test_another_learning_rate_of_a_teacher_leaves_the_others_alone(place: Path)
 def test_one_teacher_is_a_matter_of_params(place: Path) -> None:
     changes = ["-S", "stage1.teachers=[t2]", "-S", "stage2.teachers=[t2]"]
     assert stages_run(run(place, "dvc", "exp", "run", *changes)) == ["distill", *STUDENT]
-    metrics = json.loads((place / "metrics" / "evaluation.json").read_text())
+    metrics = json.loads((place / "metrics" / "evaluation.json").read_text())["qa"]
     assert set(metrics["accuracy_of"]) == {"t2", "teachers_mean", "stage_1"}
     curve = list(csv.DictReader((place / "metrics/curves/stage1.csv").open()))
     assert [line["epoch"] for line in curve] == [str(epoch) for epoch in range(1, 7)]
@@ -46,8 +56,8 @@ def test_a_larger_pool_reruns_no_teacher_and_no_dump_of_the_task(place: Path) ->
     params = yaml.safe_load((place / "params.yaml").read_text())
     params["corpora"]["web"]["rows"] = {"pool": 200}
     project.write_params(place, params)
-    dumps = [f"dump_general_logits@t{i}" for i in (1, 2)]
-    expected = ["download", *dumps, "distill", *STUDENT]
+    general = [f"dump_general_logits@t{i}" for i in (1, 2)]
+    expected = ["download", *general, "distill", *STUDENT]
     assert sorted(stages_run(run(place, "dvc", "repro"))) == sorted(expected)
 
 
@@ -91,7 +101,8 @@ def test_the_general_corpus_has_its_own_teacher_that_the_others_continue(
         ("evaluation/scoring.py", {"evaluate"}),
         (
             "model/encoding.py",
-            {"distill", *STUDENT, *(f"{stage}@t{i}" for stage in TEACHER_STAGES for i in (1, 2))},
+            {"distill", *STUDENT, *dumps("t1"), *dumps("t2")}
+            | {"finetune_teacher@t1", "finetune_teacher@t2"},
         ),
     ],
 )
@@ -121,7 +132,7 @@ def test_a_colleague_retrains_students_without_teachers(place: Path, tmp_path: P
     assert not list(clone.glob("models/teachers/*/"))
     assert "alpha" in run(clone, "dvc", "params", "diff")
     difference = json.loads(run(clone, "dvc", "metrics", "diff", "--json"))
-    assert "student.log_loss" in difference["metrics/evaluation.json"]
+    assert "qa.student.log_loss" in difference["metrics/evaluation.json"]
     assert (clone / "metrics" / "evaluation.json").read_bytes() != (
         place / "metrics" / "evaluation.json"
     ).read_bytes()
@@ -158,8 +169,8 @@ def test_teachers_of_three_families_and_a_ready_made_one_teach_one_student(
     assert "finetune_teacher@t1" not in ran
     assert "fetch_classifier@ready" in ran
     assert "finetune_teacher@ready" not in ran
-    assert {"dump_general_logits@ready", "dump_task_logits@ready", *STUDENT} <= set(ran)
-    metrics = json.loads((place / "metrics/evaluation.json").read_text())
+    assert {*dumps("ready"), *STUDENT} <= set(ran)
+    metrics = json.loads((place / "metrics/evaluation.json").read_text())["qa"]
     assert set(metrics["accuracy_of"]) == {*names, "teachers_mean", "stage_1"}
     cards = {
         name: json.loads((place / f"data/logits/task/{name}/card.json").read_text())
@@ -193,7 +204,7 @@ def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
         for commit in shown
         for experiment in commit.get("experiments") or []
         for row in experiment["revs"]
-        if row["data"]["metrics"]["metrics/evaluation.json"]["data"]["rows"] == 60
+        if row["data"]["metrics"]["metrics/evaluation.json"]["data"]["qa"]["rows"] == 60
     }
     assert alphas == {0.0, 1.0}
 
@@ -221,15 +232,48 @@ def test_a_wrong_setting_stops_before_any_work_with_one_sentence(
     assert len(stages_run(output)) <= 1
 
 
-def test_the_page_of_plots_has_loss_and_accuracy_of_every_training(
-    finished: Path, tmp_path: Path
-) -> None:
-    run(finished, "dvc", "plots", "show", "--out", str(tmp_path))
-    page = (tmp_path / "index.html").read_text()
-    for title in ("t1", "t2", "Student, stage 1", "Student, stage 2"):
-        assert f'"{title}' in page
+def test_the_page_of_plots_is_drawn_in_a_browser_without_a_network(place: Path) -> None:
+    (place / ".venv").mkdir()
+    # As `make install` does.
+    (place / ".venv/vega.js").write_text(vl_convert.javascript_bundle())
+    run(place, "dvc", "plots", "show")
+    page = place / "dvc_plots/index.html"
     for column in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
-        assert page.count(f'"{column}": "0') + page.count(f'"{column}": "1') >= 4 * 6
+        found = page.read_text()
+        assert found.count(f'"{column}": "0') + found.count(f'"{column}": "1') >= 4 * 6
+    shown = rendered(page)
+    drawn = re.findall(r'<svg[^>]* class="marks".*?</svg>', shown, re.DOTALL)
+    assert len(drawn) == 6
+    text = " ".join(re.findall(r">([^<>]+)<", " ".join(drawn)))
+    for title in ("t1", "t2", "Student, stage 1", "Student, stage 2", "What the student answers"):
+        assert title in text
+    assert "Accuracy of the student by its confidence" in text
+    assert "vega-error" not in shown
+    # Without the file, it would ask the network for the renderer.
+    (place / ".venv/vega.js").unlink()
+    assert 'class="marks"' not in rendered(page)
+
+
+def rendered(page: Path) -> str:
+    """The elements of a page after its scripts have run, in a browser without a network."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    assert browser, "this test needs Chromium or Chrome on the PATH"
+    with tempfile.TemporaryDirectory() as profile:
+        done = subprocess.run(
+            [
+                *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *("--disable-background-networking", "--disable-component-update"),
+                *("--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"),
+                *(f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom"),
+                page.as_uri(),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    return done.stdout
 
 
 def test_the_results_are_shown_even_if_nothing_ran(finished: Path) -> None:

@@ -22,10 +22,18 @@ CODE = ("pipeline.core.runtime", "pipeline.model", "pipeline.logits", __name__)
 PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
 
 
-def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> int:
+def dump(
+    name: str,
+    teacher: Path,
+    splits: list[Rows],
+    *,
+    directory: Path,
+    in_float32: bool = False,
+) -> int:
     """Score ``splits`` with the teacher saved in ``teacher`` and write the logits artifact.
 
-    Returns the number of rows. Raises UserError if the teacher has other classes than labelled
+    It computes in float32 if ``in_float32``, else in the precision of this run. Returns the number
+    of rows. Raises UserError if the teacher has other classes than labelled
     rows, if its tokenizer does not know the words of the rows, or if a logit is not finite.
     """
     model, tokenizer, card = load_teacher(teacher)
@@ -37,7 +45,7 @@ def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> in
         pair_model.weights_hash(teacher),
         tokenizer_hash(tokenizer),
         card.max_length,
-        runtime.tensor_type(),
+        "float32" if in_float32 else runtime.tensor_type(),
         card.label_names,
     )
     timed = encode(tokenizer, splits[-1], card.max_length, stop=logits.TIMED_ROWS)
@@ -47,10 +55,11 @@ def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> in
         model.encoder.config.to_diff_dict(),
         tuple(timed.lengths.tolist()),
         card.failed,
+        card.still_falling,
     )
     fingerprints = [rows.fingerprint for rows in splits]
     run = run_identity((identity, notes, fingerprints), code=CODE)
-    parts = ROOT / f"dump_logits-{directory.parent.name}-{name}" / run
+    parts = ROOT / "-".join(["dump_logits", *directory.parts[-3:]]) / run
     total = sum(len(rows) for rows in splits)
     finished = logits.finished_rows(parts, splits)
     if finished:
@@ -62,7 +71,11 @@ def dump(name: str, teacher: Path, splits: list[Rows], *, directory: Path) -> in
         def score(rows: Rows, start: int, stop: int) -> Tensor:
             tokens = encode(tokenizer, rows, card.max_length, start=start, stop=stop)
             scores = predict(
-                model, tokens, card.heads, advance=lambda count: advance(processes * count)
+                model,
+                tokens,
+                card.heads,
+                advance=lambda count: advance(processes * count),
+                in_float32=in_float32,
             )
             return scores[:, 0]
 

@@ -1,9 +1,8 @@
 """The logits artifact: a teacher's logits for every row, and what is needed to verify them.
 
-``data/logits/<place>/<teacher>/``, where the place is ``general`` or ``task``, has ``card.json``,
-which identifies the teacher, ``notes.json``, and per split one safetensors file (several above
-``SHARD_ROWS`` rows) with the raw logits in corpus order. Every file repeats the card and adds a
-fingerprint of its rows and a checksum of its tensor.
+``data/logits/<place>/<teacher>/`` has ``card.json``, which identifies the teacher, ``notes.json``,
+and per split one safetensors file (several above ``SHARD_ROWS`` rows) with the raw logits in corpus
+order. Every file repeats the card and adds a fingerprint of its rows and a checksum of its tensor.
 """
 
 import hashlib
@@ -28,10 +27,10 @@ from pipeline.core.rows import Rows, class_order
 
 FORMAT = "2"
 METADATA = "artifact"
-"""One entry holds all metadata, because safetensors writes several in no fixed order."""
+"""One entry has all metadata, because safetensors writes several in no fixed order."""
 LOGITS = Path("data/logits")
-SPLITS = {"general": ("pool",), "task": ("train", "validation", "test")}
-"""The splits of each place that have logits."""
+SPLITS = {"general": ("pool",), "task": ("train", "validation")}
+"""The splits of each place that students learn from and that therefore have logits."""
 PART_ROWS = 2048
 """Rows scored, sorted by length, between two checkpoints of a dump."""
 TIMED_ROWS = 128
@@ -44,8 +43,7 @@ SHARD_ROWS = 4_194_304
 class Artifact:
     """Where the logits of one teacher are."""
 
-    directory: Path
-    """Its name is that of the teacher."""
+    directory: Path  # Its name is that of the teacher.
     stage: str
     """The DVC stage that makes it, for error messages."""
 
@@ -80,12 +78,15 @@ class Notes:
     lengths: tuple[int, ...]
     """The numbers of its tokens of the first ``TIMED_ROWS`` rows of the last split."""
     failed: bool
-    """Whether its training has failed."""
+    still_falling: bool = False
+    """Both are what the card of a model says of its training."""
 
 
 def dumped(place: str, teacher: str) -> Artifact:
-    """The logits that the dump stages write for ``teacher`` at ``place`` (general or task)."""
-    return Artifact(LOGITS / place / teacher, f"dump_{place}_logits@{teacher}")
+    """The logits of ``teacher`` at ``general``, ``task``, or ``test/`` and a test set's name."""
+    kind, *test = place.split("/")
+    stage = f"dump_{kind}_logits@{'-'.join([*test, teacher])}"
+    return Artifact(LOGITS / place / teacher, stage)
 
 
 def write(
@@ -220,8 +221,7 @@ def read(
 
     The columns have the order of ``label_names``, which are the classes of ``identity`` in any
     order. Raises UserError, naming the field, both values and the stage to run again, unless every
-    file is complete and finite, comes from ``identity`` and was made for exactly these rows in this
-    order.
+    file is complete, finite, from ``identity`` and for exactly these rows in this order.
     """
     shards = []
     for shard, name in enumerate(shard_files(rows)):

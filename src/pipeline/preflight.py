@@ -46,9 +46,12 @@ class Params(Settings):
     general: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Corpora whose pools are joined for stage 1; their labels are not read there."""
     task: Text
-    """The corpus with the gold labels on which the student is fine-tuned and tested."""
+    """The corpus with the gold labels on which the student is fine-tuned."""
+    tests: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Corpora on whose test splits teachers and student are scored, each by itself. Adding one
+    trains nothing again. The study uses the first one."""
     corpora: dict[str, Corpus]
-    """Corpora by name; ``general`` and ``task`` choose from them."""
+    """Corpora by name; ``general``, ``task`` and ``tests`` choose from them."""
     pretrained: dict[str, Pretrained]
     """Pretrained weights by name; the ``weights`` of teachers and student name them."""
     teachers: dict[str, Teacher]
@@ -122,6 +125,32 @@ class Params(Settings):
             self._check_role(self.task, role)
         for name in self.general:
             self._check_role(name, "pool")
+        self._check_tests()
+
+    def _check_tests(self) -> None:
+        require(
+            len(set(self.tests)) == len(self.tests),
+            "tests",
+            self.tests,
+            "a list of different corpora",
+        )
+        classes = self.corpora[self.task].label_names
+        for name in self.tests:
+            _one_of(self.corpora, "tests", name)
+            # It becomes part of paths and commands.
+            require_name(bool(NAME.fullmatch(name)), "corpora", name, NAME_RULE)
+            self._check_role(name, "test")
+            corpus = self.corpora[name]
+            expected = f"the classes of the task, {', '.join(classes)}, in any order"
+            same = set(corpus.label_names) == set(classes)
+            require(same, f"corpora.{name}.label_names", corpus.label_names, expected)
+            ranked_by = corpus.relevant_label
+            expected = f"one of {', '.join(classes)}, because group is given"
+            known = corpus.group is None or ranked_by is not None
+            require(known, f"corpora.{name}.relevant_label", ranked_by, expected)
+        stages = [f"{test}-{teacher}" for test in self.tests for teacher in self.stage2.teachers]
+        expected = "names that, joined with - to those of teachers, are all different"
+        require(len(set(stages)) == len(stages), "tests", self.tests, expected)
 
     def _check_role(self, corpus: str, role: Role) -> None:
         splits = self.corpora[corpus].splits

@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.core import tensors
+from pipeline.core import rows, tensors
 from pipeline.core.checkpoints import run_identity
 from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash
-from pipeline.core.rows import CORPORA
+from pipeline.core.rows import CORPORA, Rows
 from pipeline.student import stages
 from pipeline.student.settings import Stage
 from pipeline.training import run
@@ -36,6 +36,8 @@ class Cell:
     seed: int
     recipe: Recipe
     """With the seed set."""
+    test: str
+    """The test set that it predicts."""
     identity: str
     """A hash over the recipe, the rows, the logits, the weights, the precision and the code."""
     stage1: str | None
@@ -72,7 +74,10 @@ def cells(study: Study, models: Path, code: str) -> list[Cell]:
     ``code`` is the module that trains a cell; its source is part of the identity of each.
     """
     pool = file_hash(CORPORA / "general/pool.arrow")
-    task = file_hash(*(CORPORA / f"task/{split}.arrow" for split in ("train", *SPLITS)))
+    task = file_hash(
+        *(CORPORA / f"task/{split}.arrow" for split in ("train", "validation")),
+        CORPORA / f"test/{study.test}.arrow",
+    )
     start = models / study.start
     weights = file_hash(
         *(start / name for name in ("config.json", "model.safetensors", "tokenizer.json"))
@@ -96,8 +101,13 @@ def cells(study: Study, models: Path, code: str) -> list[Cell]:
                 stage1 = run_identity((made_of, logits), code=(*CODE, code))
             logits = logits_of("task", recipe.stage2)
             identity = run_identity((recipe, stage1, task, weights, logits), code=(*CODE, code))
-            all_cells.append(Cell(name, seed, recipe, identity, stage1))
+            all_cells.append(Cell(name, seed, recipe, study.test, identity, stage1))
     return all_cells
+
+
+def labelled_rows(test: str) -> dict[str, Rows]:
+    """The rows of ``SPLITS``: those of validation, and of the test set ``test``."""
+    return {"validation": rows.read("task", "validation"), "test": rows.read("test", test)}
 
 
 def is_done(cell: Cell) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core import rows
-from study.cells import SPLITS
+from pipeline.evaluation.scoring import Interval, one_class, proportion
+from study.cells import labelled_rows
 from study.settings import Combination, Study, Table
 from study.statistics import Estimate, crossed_mean, holm
 from study.systems import SystemPredictions, combine, first_seeds, read_systems
@@ -30,6 +30,10 @@ class TableRow:
     speedup: float
     """Pairs per second divided by those of the slowest teacher."""
     chosen: str
+    above_majority: Estimate
+    """Accuracy minus that of the most frequent class."""
+    one_class: tuple[bool, ...]
+    """For each seed whether it answers one class for nearly all rows."""
 
     @property
     def without_failed(self) -> float | None:
@@ -67,13 +71,16 @@ class TableResult:
 
     name: str
     table: Table
+    majority: Interval
+    """The share of the most frequent class of the test rows."""
     rows: tuple[TableRow, ...]
     comparisons: tuple[Comparison, ...]
 
 
 def compute_tables(study: Study) -> list[TableResult]:
     """The figures of all tables, from the teachers' logits and the students' predictions."""
-    labels = {split: rows.read("task", split).labels for split in SPLITS}
+    labelled = labelled_rows(study.test)
+    labels = {split: split_rows.labels for split, split_rows in labelled.items()}
     single = read_systems(study)
     slowest = max(single[name].seconds for name in study.teachers)
     return [
@@ -106,6 +113,7 @@ def _compute_table(
         return combine(combination.rule, members, labels["validation"])
 
     systems = {name: predictions_of(name) for name in table.systems}
+    majority = labels["test"] == np.bincount(labels["test"]).argmax()
     hits = {name: system.hits("test", labels["test"]) for name, system in systems.items()}
     table_rows = [
         TableRow(
@@ -117,6 +125,11 @@ def _compute_table(
             system.parameters,
             slowest / system.seconds,
             system.chosen,
+            crossed_mean(hits[name] - majority),
+            tuple(
+                one_class(by_seed, labels["test"]) is not None
+                for by_seed in system.predicted["test"].numpy()
+            ),
         )
         for name, system in systems.items()
     ]
@@ -128,4 +141,4 @@ def _compute_table(
             table.compare, differences, corrected, strict=True
         )
     ]
-    return TableResult(name, table, tuple(table_rows), tuple(comparisons))
+    return TableResult(name, table, proportion(majority), tuple(table_rows), tuple(comparisons))

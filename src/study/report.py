@@ -12,6 +12,7 @@ from study.statistics import Estimate
 SYSTEM_COLUMNS = (
     *("table", "system", "accuracy", "low", "high", "seeds", "validation_accuracy", "parameters"),
     *("speedup", "chosen", "failed_seeds", "accuracy_without_failed"),
+    *("one_class_seeds", "above_majority", "above_majority_low"),
 )
 COMPARISON_COLUMNS = (
     *("table", "first", "second", "difference", "low", "high", "p", "corrected_p", "established"),
@@ -73,31 +74,46 @@ def markdown(results: Sequence[TableResult], rows: int) -> str:
     ]
     for result in results:
         parts.append(f"## {result.table.title}\n\n![{result.name}]({result.name}.png)\n")
-        parts.append(_table(result.rows))
-        parts.append("".join(f"- {_failure(row)}\n" for row in result.rows if any(row.failed)))
+        parts.append(_table(result))
+        warnings = [warning for row in result.rows for warning in _warnings(row)]
+        parts.append("".join(f"- {warning}\n" for warning in warnings))
         parts.append("".join(f"- {sentence(comparison)}\n" for comparison in result.comparisons))
     return "\n".join(part for part in parts if part)
 
 
-def _table(rows: Sequence[TableRow]) -> str:
+def _table(result: TableResult) -> str:
     head = "| | accuracy | interval | seeds | val | size | speed |\n|---|---|---|---|---|---|---|\n"
-    return head + "".join(
+    low, high = 100 * result.majority.low, 100 * result.majority.high
+    majority = f"| majority class | {100 * result.majority.value:.1f} | {low:.1f} to {high:.1f} |"
+    return f"{head}{majority} | | | |\n" + "".join(
         f"| {row.label} "
         f"| {100 * row.accuracy.value:.1f} "
         f"| {100 * row.accuracy.low:.1f} to {100 * row.accuracy.high:.1f} "
         f"| {', '.join(f'{100 * value:.1f}' for value in row.by_seed)} "
         f"| {100 * row.validation:.1f} "
         f"| {row.parameters / 1e6:.1f} M | {row.speedup:.1f}x |\n"
-        for row in rows
+        for row in result.rows
     )
 
 
-def _failure(row: TableRow) -> str:
-    """Which seeds of a system have failed, and its mean without them."""
-    without = row.without_failed
-    mean = f"without: {100 * without:.1f}" if without is not None else "no other seeds"
-    count = f"{sum(row.failed)} of {len(row.failed)}"
-    return f"{row.name}: {count} trainings failed, their loss stayed constant; {mean}"
+def _warnings(row: TableRow) -> list[str]:
+    """Which seeds of a system have failed or collapsed, and whether it has learned anything."""
+    warnings = []
+    seeds = len(row.by_seed)
+    if any(row.failed):
+        without = row.without_failed
+        mean = f"without: {100 * without:.1f}" if without is not None else "no other seeds"
+        count = f"{sum(row.failed)} of {len(row.failed)}"
+        warnings.append(f"{row.name}: {count} trainings failed, their loss stayed constant; {mean}")
+    if any(row.one_class):
+        count = f"{sum(row.one_class)} of {seeds}"
+        warnings.append(f"{row.name}: with {count} seeds it answers one class for nearly all rows")
+    if row.above_majority.low <= 0:
+        warnings.append(
+            f"{row.name} is not established to be better than the majority class: "
+            f"{row.above_majority.points}"
+        )
+    return warnings
 
 
 def _system_figures(row: TableRow) -> dict[str, Any]:
@@ -112,6 +128,9 @@ def _system_figures(row: TableRow) -> dict[str, Any]:
         "chosen": row.chosen,
         "failed_seeds": sum(row.failed),
         "accuracy_without_failed": "" if without is None else round(without, 4),
+        "one_class_seeds": sum(row.one_class),
+        "above_majority": round(row.above_majority.value, 4),
+        "above_majority_low": round(row.above_majority.low, 4),
     }
 
 

@@ -127,6 +127,8 @@ class Study:
     combinations: dict[str, Combination]
     tables: dict[str, Table]
     teachers: tuple[str, ...]
+    test: str
+    """The test set that systems are compared on."""
     start: str
     """The weights that all students start from."""
 
@@ -176,7 +178,14 @@ def read_study(params: Params, content: Mapping[str, Any]) -> Study:
         systems.add(name)
     for name, table in study.tables.items():
         _known(table.systems, systems, f"tables.{name}.systems")
-    return Study(recipes, study.combinations, study.tables, teachers, params.student.weights)
+    return Study(
+        recipes,
+        study.combinations,
+        study.tables,
+        teachers,
+        params.tests[0],
+        params.student.weights,
+    )
 
 
 def _recipe(params: Params, name: str, changes: Changes) -> Recipe:

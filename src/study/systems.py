@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from pipeline import logits
-from pipeline.core import rows
 from pipeline.evaluation import speed
 from pipeline.evaluation.ensemble import majority_vote
 from pipeline.logits import dumped
 from pipeline.model.inference import mean_probability, probabilities
-from study.cells import SPLITS, read_predictions
+from study.cells import SPLITS, labelled_rows, read_predictions
 from study.settings import Study
 
 Computed = tuple[dict[str, Any], list[int]]
@@ -45,21 +44,20 @@ class SystemPredictions:
 
 def read_systems(study: Study) -> dict[str, SystemPredictions]:
     """The teachers, by their logits, and the students, by their predictions, each with its name."""
-    labelled = {split: rows.read("task", split) for split in SPLITS}
+    labelled = labelled_rows(study.test)
     all_logits: dict[str, dict[str, Tensor]] = {}
     parameters: dict[str, int] = {}
     computed: dict[str, Computed] = {}
     temperatures: dict[str, list[float]] = {}
     failed: dict[str, tuple[bool, ...]] = {}
     for name in study.teachers:
-        artifact = dumped("task", name)
-        identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
-        all_logits[name] = {
-            split: logits.read(artifact, identity, split_rows, split_rows.label_names)[
-                None, :, None
-            ]
-            for split, split_rows in labelled.items()
-        }
+        artifacts = {"validation": dumped("task", name), "test": dumped(f"test/{study.test}", name)}
+        all_logits[name] = {}
+        for split, artifact in artifacts.items():
+            own, identity = labelled[split], logits.read_identity(artifact)
+            scores = logits.read(artifact, identity, own, own.label_names)
+            all_logits[name][split] = scores[None, :, None]
+        notes = logits.read_notes(artifacts["test"])
         parameters[name] = notes.parameters
         computed[name] = notes.encoder, list(notes.lengths)
         temperatures[name] = [1.0]

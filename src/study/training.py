@@ -13,7 +13,7 @@ from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.student.stages import distill, finetune_student
 from study.averaging import artifact_of
-from study.cells import SPLITS, Cell, StudentPredictions, write_predictions
+from study.cells import Cell, StudentPredictions, labelled_rows, write_predictions
 from study.settings import Recipe
 
 WORK = ROOT / "study"
@@ -52,8 +52,7 @@ def train_cell(cell: Cell, start: Path) -> None:
     model, tokenizer, card = pair_model.load(student)
     logits = {}
     encoded = {}
-    for split in SPLITS:
-        labelled = rows.read("task", split)
+    for split, labelled in labelled_rows(cell.test).items():
         if set(card.label_names) != set(labelled.label_names):
             raise UserError(
                 f"the student has the classes {', '.join(card.label_names)}, but {labelled.name} "
@@ -61,7 +60,8 @@ def train_cell(cell: Cell, start: Path) -> None:
             )
         encoded[split] = encode(tokenizer, labelled, card.max_length)
         order = class_order(card.label_names, labelled.label_names)
-        logits[split] = predict(model, encoded[split], card.heads)[:, :, order].contiguous()
+        predicted = predict(model, encoded[split], card.heads, in_float32=True)
+        logits[split] = predicted[:, :, order].contiguous()
     predictions = StudentPredictions(
         logits,
         parameters=pair_model.parameters(model),

@@ -19,7 +19,7 @@ from pipeline.logits import Artifact
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import read_card, weights_hash
 
-TEST = rows_of(20, 1, "task/test")
+TEST = rows_of(20, 1, "test/qa")
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import GOLDEN, Card, PairModel
 
-SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "task/test")]
+SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "test/qa")]
 
 
 @pytest.fixture

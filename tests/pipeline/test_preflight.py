@@ -48,6 +48,12 @@ def test_the_default_params_are_valid() -> None:
         ("task", "rte", "'task' is 'rte', but must be one of web, qa"),
         ("general", ["rte"], "'general' is 'rte', but must be one of web, qa"),
         ("general", [], "'general' is [], but must be a list of at least 1"),
+        ("tests", [], "'tests' is [], but must be a list of at least 1"),
+        ("tests", ["rte"], "'tests' is 'rte', but must be one of web, qa"),
+        ("tests", ["qa", "qa"], "but must be a list of different corpora"),
+        ("tests", ["web"], "but must be given with a split for test"),
+        ("corpora.qa.group", "id", "must be one of irrelevant, relevant, because group is given"),
+        ("corpora.qa.relevant_label", "yes", "is 'yes', but must be one of irrelevant, relevant"),
         ("general", ["web", "web"], "but must be a list of different corpora"),
         ("student.weights", "tiny", "'student.weights' is 'tiny', but must be one of pretrained/"),
         ("teachers.t1.weights", "teachers/t1", "must be one of pretrained/tiny, teachers/t2"),
@@ -95,7 +101,7 @@ def test_stages_may_name_classifiers_like_teachers(content: dict[str, Any]) -> N
 def test_a_corpus_without_the_split_that_it_needs_is_refused(content: dict[str, Any]) -> None:
     assert "'corpora.qa.splits' is" in refusal({**content, "general": ["web", "qa"]})
     assert "must be given with a split for pool" in refusal({**content, "general": ["web", "qa"]})
-    assert "must be given with a split for test" in refusal({**content, "task": "web"})
+    assert "must be given with a split for validation" in refusal({**content, "task": "web"})
     content["teachers"]["t2"]["corpus"] = "general"
     assert "'teachers.t2.corpus' is 'general', but must be task" in refusal(content)
 
@@ -107,3 +113,21 @@ def test_the_docs_profile_is_the_default() -> None:
 @pytest.mark.parametrize("profile", sorted((ROOT / "profiles").glob("*.yaml")), ids=str)
 def test_every_profile_is_a_valid_params_file(profile: Path) -> None:
     assert read_params(profile).teachers
+
+
+def test_a_test_set_has_the_classes_of_the_task(content: dict[str, Any]) -> None:
+    other = {**content["corpora"]["qa"], "splits": {"test": "newer"}}
+    content["tests"] = ["qa", "newer"]
+    content["corpora"]["newer"] = {**other, "label_names": ["relevant", "irrelevant"]}
+    assert settings.check(Params, content).tests == ("qa", "newer")
+    content["corpora"]["newer"] = {**other, "label_names": ["no", "yes"]}
+    expected = "must be the classes of the task, irrelevant, relevant, in any order"
+    assert expected in refusal(content)
+
+
+def test_two_test_sets_and_teachers_cannot_name_the_same_stage(content: dict[str, Any]) -> None:
+    content["corpora"] |= {"a": content["corpora"]["qa"], "a-t1": content["corpora"]["qa"]}
+    content["teachers"]["t1-t2"] = content["teachers"]["t1"]
+    content["tests"] = ["a", "a-t1"]
+    content["stage2"]["teachers"] = ["t1-t2", "t2"]
+    assert "names that, joined with - to those of teachers, are all different" in refusal(content)

@@ -26,6 +26,8 @@ ORDER = (
     ("dump_logits", "general", "t2"),
     ("dump_logits", "task", "t1"),
     ("dump_logits", "task", "t2"),
+    ("dump_test_logits", "qa", "t1"),
+    ("dump_test_logits", "qa", "t2"),
     ("distill",),
     ("finetune_student",),
     ("evaluate",),

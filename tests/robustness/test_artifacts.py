@@ -44,12 +44,13 @@ JSON: dict[str, Damage] = {
     ).encode(),
 }
 READERS = {
-    "data/corpora/task/test.arrow": ("evaluate",),
+    "data/corpora/test/qa.arrow": ("evaluate",),
     "data/corpora/general/pool.arrow": ("dump_logits", "general", "t1"),
     "data/logits/task/t1/card.json": ("finetune_student",),
-    "data/logits/task/t1/notes.json": ("evaluate",),
+    "data/logits/task/t1/notes.json": ("finetune_student",),
+    "data/logits/test/qa/t1/notes.json": ("evaluate",),
     "data/logits/task/t1/task-train.safetensors": ("finetune_student",),
-    "data/logits/task/t2/task-test.safetensors": ("evaluate",),
+    "data/logits/test/qa/t2/test-qa.safetensors": ("evaluate",),
     "data/logits/general/t1/general-pool.safetensors": ("distill",),
     "models/pretrained/tiny/config.json": ("finetune_teacher", "t1"),
     "models/pretrained/tiny/model.safetensors": ("distill",),
@@ -67,7 +68,7 @@ READERS = {
 """A stage that reads each file."""
 HARMLESS = {
     # An Arrow file is read from its end.
-    ("data/corpora/task/test.arrow", "start zeroed"),
+    ("data/corpora/test/qa.arrow", "start zeroed"),
     ("data/corpora/general/pool.arrow", "start zeroed"),
     # A tokenizer of BERT has these settings by default.
     ("models/pretrained/tiny/tokenizer_config.json", "empty object"),
@@ -90,11 +91,12 @@ def test_a_damaged_file_is_refused(file: str, name: str, damage: Damage, place: 
 
 
 LOGITS = {
-    "train": ("finetune_student",),
-    "validation": ("finetune_student",),
-    "test": ("evaluate",),
-    "pool": ("distill",),
+    "task/t2/task-train": ("dump_task_logits@t2", "finetune_student"),
+    "task/t2/task-validation": ("dump_task_logits@t2", "finetune_student"),
+    "test/qa/t2/test-qa": ("dump_test_logits@qa-t2", "evaluate"),
+    "general/t2/general-pool": ("dump_general_logits@t2", "distill"),
 }
+"""The stage that makes each file, and one that reads it."""
 TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
     "nan": lambda logits: torch.full_like(logits, torch.nan),
     "one nan": lambda logits: logits.index_fill(0, torch.tensor([3]), torch.nan),
@@ -115,17 +117,18 @@ TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("change", TENSORS.values(), ids=TENSORS)
-@pytest.mark.parametrize("split", LOGITS)
+@pytest.mark.parametrize("file", LOGITS)
 def test_wrong_logits_are_refused_even_with_a_right_checksum(
-    split: str, change: Callable[[Tensor], Tensor], place: Path
+    file: str, change: Callable[[Tensor], Tensor], place: Path
 ) -> None:
-    path = next(place.glob(f"data/logits/*/t2/*-{split}.safetensors"))
-    with safe_open(path, framework="pt") as file:
-        metadata = json.loads(file.metadata()["artifact"])
+    path = place / f"data/logits/{file}.safetensors"
+    with safe_open(path, framework="pt") as opened:
+        metadata = json.loads(opened.metadata()["artifact"])
     logits = change(load_file(path)["logits"])
     metadata["checksum"] = checksum(logits)
     save_file({"logits": logits}, path, {"artifact": json.dumps(metadata)})
-    assert f"run `dvc repro -f dump_{path.parts[-3]}_logits@t2`" in refusal(*LOGITS[split])
+    made_by, read_by = LOGITS[file]
+    assert f"run `dvc repro -f {made_by}`" in refusal(read_by)
 
 
 def with_value(key: str, value: Any) -> Callable[[dict[str, str]], Any]:
@@ -242,12 +245,12 @@ NOTES: dict[str, dict[str, Any]] = {
 def test_notes_of_logits_that_make_no_sense_are_refused(
     values: dict[str, Any], place: Path
 ) -> None:
-    path = place / "data/logits/task/t1/notes.json"
+    path = place / "data/logits/test/qa/t1/notes.json"
     content = json.loads(path.read_text())
     if values.get("encoder", {}).get("return_dict") is False:
         values = {"encoder": {**content["encoder"], "return_dict": False}}
     path.write_text(json.dumps({**content, **values}))
-    assert "run `dvc repro -f dump_task_logits@t1`" in refusal("evaluate")
+    assert "run `dvc repro -f dump_test_logits@qa-t1`" in refusal("evaluate")
 
 
 CONFIGURATIONS: dict[str, Any] = {

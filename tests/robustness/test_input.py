@@ -63,8 +63,10 @@ def download(source: Path, **more: Any) -> dict[str, int]:
         **more,
     }
     corpus = settings.check(Corpus, content)
-    cards = cleaning.download({"own": corpus}, ["own"], "own", directory=source.parent / "out")
-    return {role: card["rows"] for role, card in cards["task"]["splits"].items()}
+    out = source.parent / "out"
+    cards = cleaning.download({"own": corpus}, ["own"], "own", ["own"], directory=out)
+    counts = {"test": cards["test"]["splits"]["own"]["rows"]}
+    return counts | {role: card["rows"] for role, card in cards["task"]["splits"].items()}
 
 
 def refusal(source: Path, **more: Any) -> str:

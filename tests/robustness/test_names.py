@@ -48,6 +48,16 @@ def with_entry(section: str, name: str) -> dict[str, Any]:
     return {**content, section: {**content[section], name: entry}}
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in UNSAFE if name], ids=lambda name: repr(name)[:30]
+)
+def test_an_unsafe_name_of_a_test_set_is_refused(name: str) -> None:
+    content = copy.deepcopy(tiny_params(Path("corpora"), Path("bert")))
+    content["corpora"][name] = content["corpora"]["qa"]
+    with pytest.raises(UserError, match="'corpora' has an entry named"):
+        settings.check(Params, {**content, "tests": ["qa", name]})
+
+
 @pytest.mark.parametrize("name", UNSAFE, ids=lambda name: repr(name)[:30])
 @pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers"])
 def test_an_unsafe_name_is_refused(section: str, name: str) -> None:
@@ -79,7 +89,11 @@ def test_an_unsafe_name_in_the_study_is_refused(section: str, name: str) -> None
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../../notes", "/", "../teachers/t1", "x y"])
 @pytest.mark.parametrize(
-    "stage", ["fetch_pretrained", "fetch_classifier", "finetune_teacher", "dump_logits task"]
+    "stage",
+    [
+        *("fetch_pretrained", "fetch_classifier", "finetune_teacher"),
+        *("dump_logits task", "dump_test_logits qa"),
+    ],
 )
 def test_a_script_refuses_an_argument_that_is_no_name(stage: str, name: str, place: Path) -> None:
     before = {str(path) for path in place.rglob("*")}
@@ -150,6 +164,22 @@ def test_dvc_deletes_nothing_that_a_name_leads_to(
         output = run(fresh, "dvc", "exp", "run", check=False)
         assert "is ignored by .dvcignore" in output
         assert all(path.exists() for path in files)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["notes", "src", "data", "..", "data/logits/general", "models"])
+def test_dvc_deletes_nothing_that_the_name_of_a_test_set_leads_to(
+    place: str, fresh: Path, corpora: Path, tiny_bert: Path
+) -> None:
+    (fresh / place / "t1").mkdir(parents=True, exist_ok=True)
+    (fresh / place / "t1/mine.txt").write_text("mine")
+    name = f"../../../{place}"
+    params = tiny_params(corpora, tiny_bert)
+    params["corpora"][name] = params["corpora"]["qa"]
+    write_params(fresh, {**params, "tests": [name]})
+    output = run(fresh, "dvc", "exp", "run", check=False)
+    assert "is ignored by .dvcignore" in output
+    assert (fresh / place / "t1/mine.txt").exists()
 
 
 @pytest.mark.slow

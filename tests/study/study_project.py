@@ -53,7 +53,7 @@ def prepare(bert: Path) -> None:
     pretrained = Path("models/pretrained")
     pretrained.mkdir(parents=True)
     (pretrained / "tiny").symlink_to(bert)
-    sizes = {"general/pool": 60, "task/train": 32, "task/validation": 16, "task/test": 40}
+    sizes = {"general/pool": 60, "task/train": 32, "task/validation": 16, "test/qa": 40}
     for seed, (name, count) in enumerate(sizes.items()):
         rows.write(CORPORA / f"{name}.arrow", [pairs(count, seed)], LABEL_NAMES)
     for teacher in ("t1", "t2"):
@@ -67,11 +67,11 @@ def prepare(bert: Path) -> None:
             return torch.stack([-sides, sides], dim=1) * scale
 
         encoder = load_encoder(bert)[0].config.to_diff_dict()
-        for place, names in SPLITS.items():
+        for place, names in {**SPLITS, "test/qa": ("qa",)}.items():
             logits.write(
                 dumped(place, teacher).directory,
                 identity,
-                [rows.read(place, split) for split in names],
+                [rows.read(place.split("/")[0], split) for split in names],
                 notes=Notes(1_000_000, encoder, (12,) * 40, failed=False),
                 score=score,
                 parts=Path("parts"),

@@ -10,10 +10,15 @@ import torch
 from study_project import PARAMS, STUDY, prepare
 from torch import Tensor
 
-from pipeline.core import rows
 from pipeline.model.loading import load_encoder
 from study import report
-from study.cells import Cell, StudentPredictions, write_predictions
+from study.cells import (
+    Cell,
+    StudentPredictions,
+    labelled_rows,
+    read_predictions,
+    write_predictions,
+)
 from study.figures import TableResult, compute_tables
 from study.settings import read_study
 
@@ -21,6 +26,7 @@ STUDENTS = {"gold": (10, 4), "kd": (6, 6), "stage1": (20, 20), "tmkd": (2, 0)}
 """How many of 40 test rows each gets wrong, with seed 1 and 2."""
 VALIDATION = {"gold": 6, "kd": 0, "stage1": 8, "tmkd": 2}
 """And of 16 validation rows, with either seed: another order."""
+SIZES = {"validation": 16, "test": 40}
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def found(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> l
                 "validation": answer("validation", VALIDATION[name], loudness),
                 "test": answer("test", count, loudness),
             }
-            cell = Cell(name, seed, study.recipes[name], "identity", None)
+            cell = Cell(name, seed, study.recipes[name], "qa", "identity", None)
             cell.file.parent.mkdir(parents=True, exist_ok=True)
             shape = {**encoder, "num_hidden_layers": layers}
             failed = (name, seed) == ("gold", 1)
@@ -47,7 +53,7 @@ def found(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> l
 
 def answer(split: str, wrong: int, loudness: float) -> Tensor:
     """Logits of one head, the first ``wrong`` of which contradict the label."""
-    labels = torch.from_numpy(rows.read("task", split).labels)
+    labels = torch.from_numpy(labelled_rows("qa")[split].labels)
     labels[:wrong] = 1 - labels[:wrong]
     return torch.nn.functional.one_hot(labels, 2).float()[:, None] * loudness
 
@@ -93,6 +99,28 @@ def test_failed_seeds_are_counted_and_left_out_of_a_second_mean(found: list[Tabl
     assert systems["gold"]["accuracy_without_failed"] == "0.9"
     assert systems["tmkd"]["failed_seeds"] == "0"
     assert systems["tmkd"]["accuracy_without_failed"] == ""
+
+
+def test_a_collapsed_student_is_named_and_the_majority_class_leads_the_table(
+    found: list[TableResult],
+) -> None:
+    study = read_study(PARAMS, STUDY)
+    same = {split: torch.tensor([1.0, 0.0]).expand(n, 1, 2).clone() for split, n in SIZES.items()}
+    cell = Cell("gold", 1, study.recipes["gold"], "qa", "identity", None)
+    (before,) = read_predictions("gold", 1)
+    write_predictions(cell, replace(before, logits=same))
+    report.write(compute_tables(study), Path("docs/study"), Path("metrics"), rows=40)
+    text = Path("docs/study/README.md").read_text()
+    assert text.count("| majority class | 50.0 | 35.2 to 64.8 | | | | |") == 2
+    assert "- gold: with 1 of 2 seeds it answers one class for nearly all rows" in text
+    assert "- gold is not established to be better than the majority class: +20.0 points [" in text
+    assert "- stage1 is not established to be better than the majority class: +0.0 points" in text
+    assert "tmkd is not established" not in text
+    with Path("metrics/systems.csv").open() as file:
+        systems = {r["system"]: r for r in csv.DictReader(file) if r["table"] == "methods"}
+    assert systems["gold"]["one_class_seeds"] == "1"
+    assert float(systems["stage1"]["above_majority"]) == 0.0
+    assert float(systems["tmkd"]["above_majority_low"]) > 0.3
 
 
 def test_costs_add_up_where_several_answer(found: list[TableResult]) -> None:

@@ -26,11 +26,13 @@ class Rows:
     """Rows in corpus order. Labels index ``label_names``; -1 is unlabelled."""
 
     name: str
-    """Place and split, such as ``task/train``."""
+    """Place and split, such as ``task/train``, or for a test set ``test/`` and its corpus."""
     table: pa.Table
     """Columns ``text_a`` and ``text_b`` (text) and ``label`` (int64); where the corpus has them,
     ``soft_label`` (a list of a probability per class) and ``group`` (text)."""
     label_names: tuple[str, ...]
+    relevant_label: str | None = None
+    """The class of the right answers, in a test set whose questions are ranked."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -64,7 +66,7 @@ class Rows:
 
     @property
     def groups(self) -> list[str] | None:
-        """The question that each row belongs to, if the corpus names questions."""
+        """The question that each row belongs to, in a test set whose questions are ranked."""
         if "group" not in self.table.column_names:
             return None
         groups: list[str] = self.table["group"].to_pylist()
@@ -104,14 +106,23 @@ def _row_id(text_a: str, text_b: str) -> bytes:
     ).digest()
 
 
-def write(path: Path, tables: Iterable[pa.Table], label_names: Sequence[str]) -> None:
+def write(
+    path: Path,
+    tables: Iterable[pa.Table],
+    label_names: Sequence[str],
+    *,
+    relevant_label: str | None = None,
+) -> None:
     """Write ``tables`` (one or more, of one schema) and the label names as an Arrow file.
 
     Unlike Parquet, Arrow is read as a memory map, so that a million rows take no memory.
     """
     tables = iter(tables)
     first = next(tables)
-    schema = first.schema.with_metadata({"label_names": json.dumps(list(label_names))})
+    metadata = {"label_names": json.dumps(list(label_names))}
+    if relevant_label is not None:
+        metadata["relevant_label"] = relevant_label
+    schema = first.schema.with_metadata(metadata)
     with whole_file(path) as draft, pa.ipc.new_file(draft, schema) as file:
         for table in chain([first], tables):
             file.write_table(table.cast(schema))
@@ -120,7 +131,7 @@ def write(path: Path, tables: Iterable[pa.Table], label_names: Sequence[str]) ->
 def read(place: str, split: str, root: Path = CORPORA) -> Rows:
     """Map ``root/place/split.arrow``; raises UserError if it is missing, damaged or another's.
 
-    ``place`` is ``general`` or ``task``.
+    ``place`` is ``general`` or ``task``, or ``test``, whose splits are the names of corpora.
     """
     path = root / place / f"{split}.arrow"
     if not path.exists():
@@ -130,10 +141,15 @@ def read(place: str, split: str, root: Path = CORPORA) -> Rows:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         # Reading damaged offsets or texts without this check could end the process.
         table.validate(full=True)
-        content = table.schema.metadata[b"label_names"]
-        label_names = TypeAdapter(tuple[str, ...]).validate_json(content)
-        _check(table, classes=len(label_names), labelled=split != "pool")
-    return Rows(f"{place}/{split}", table, label_names)
+        metadata = table.schema.metadata
+        label_names = TypeAdapter(tuple[str, ...]).validate_json(metadata[b"label_names"])
+        _check(table, classes=len(label_names), labelled=place == "test" or split != "pool")
+        relevant_label = None
+        if "group" in table.column_names:
+            relevant_label = metadata[b"relevant_label"].decode()
+            if relevant_label not in label_names:
+                raise ValueError(f"it has no class '{relevant_label}'")
+    return Rows(f"{place}/{split}", table, label_names, relevant_label)
 
 
 def _check(table: pa.Table, *, classes: int, labelled: bool) -> None:

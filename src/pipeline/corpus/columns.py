@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pipeline.core.errors import UserError
 from pipeline.core.rows import BATCH_ROWS, UNLABELLED
 from pipeline.core.settings import Settings, Text, Whole, require
+from pipeline.corpus.arrow_types import is_number, with_usual_types
 
 Role = Literal["test", "validation", "train", "pool"]
 """What a split may serve as."""
@@ -37,7 +38,7 @@ class Corpus(Settings):
     splits: dict[Role, Text]
     """For each role (test, validation, train, pool) the split of the source that serves as it.
 
-    One split may serve as both train and pool.
+    One split may serve as both train and pool. A corpus with test alone can be one of ``tests``.
     """
     text_a: Text = "text_a"
     """Column of the question or premise."""
@@ -49,19 +50,29 @@ class Corpus(Settings):
     """Column of another model's scores: a probability per class, or, with two classes, that of the
     second. Train and validation rows without a gold label take its most likely class instead."""
     group: Text | None = None
-    """Column that names the question of a row. Scores then rank the rows of each question by the
-    probability of the last class."""
+    """Column that names the question of a row, which may be ``text_a`` itself. Questions are then
+    never split, and scores rank the rows of each question by the probability of
+    ``relevant_label``."""
+    relevant_label: Text | None = None
+    """The class name of passages that answer their question; needed to rank them."""
     label_names: Annotated[tuple[Text, ...], Field(min_length=2)]
     """Class names, in the order of the student's logits. Teachers are matched by name."""
     rows: dict[Role, Annotated[Whole, Field(gt=0)]] = Field(default={})
-    """For each role the maximum number of rows, chosen by a hash of their texts; default all."""
+    """For each role the maximum number of rows, in whole groups; default all. They are chosen by a
+    hash of their texts, or of their groups."""
     validation_rows: Annotated[Whole, Field(ge=0)] = 0
-    """Number of rows to take from train for validation, if the source has no validation split."""
+    """Maximum number of rows to take from train for validation, in whole groups, if the source has
+    no validation split."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Corpus":
         names = self.label_names
         require(len(set(names)) == len(names), "label_names", names, "a list of different names")
+        relevant, expected = self.relevant_label, f"one of {', '.join(names)}"
+        require(relevant is None or relevant in names, "relevant_label", relevant, expected)
+        for role, split in self.splits.items():
+            expected = "a name of a split; the directory of its files is the source"
+            require("/" not in split and "\\" not in split, f"splits.{role}", split, expected)
         if self.validation_rows:
             splits = dict(self.splits)
             require("train" in splits, "splits", splits, "given with train, for validation_rows")
@@ -99,7 +110,7 @@ class Split:
         """
         # A split without rows still gives one batch, so that its columns are known.
         for start in range(0, max(1, len(self.table)), BATCH_ROWS):
-            batch = self.table.slice(start, BATCH_ROWS).combine_chunks()
+            batch = with_usual_types(self.table.slice(start, BATCH_ROWS)).combine_chunks()
             for name in batch.column_names:
                 try:
                     batch[name].validate(full=True)
@@ -201,7 +212,7 @@ class Split:
         """Probabilities, float32 of shape [rows, classes]."""
         values, classes = table[column], len(self.corpus.label_names)
         kind = values.type
-        if pa.types.is_list(kind) and _is_number(kind.value_type):
+        if pa.types.is_list(kind) and is_number(kind.value_type):
             differs = pc.not_equal(pc.fill_null(pc.list_value_length(values), 0), classes)
             self._refuse(column, differs, values, rows, f"does not have {classes} probabilities")
             flat = values.combine_chunks().flatten().cast(pa.float32()).fill_null(-1)
@@ -228,8 +239,3 @@ class Split:
                 f"{self.where}, column '{column}', row {rows[first]}: "
                 f"{values[first].as_py()!r} {reason}."
             )
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    return bool(is_number or pa.types.is_null(kind))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipeline.core.errors import UserError, explained
 from pipeline.corpus import docstrings
 from pipeline.corpus.columns import Corpus, Role, Split
+from pipeline.corpus.delimited import delimiter_of, quoting_and_rows
 
 DOCS = "docs"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -30,10 +31,12 @@ def open_split(name: str, corpus: Corpus, role: Role) -> Split:
         tables = docstrings.tables()
         if split not in tables:
             raise UserError(f"{where}: the docs corpus has only the splits {', '.join(tables)}.")
+        table = tables[split]
+        class_names: list[str] | None = list(docstrings.LABEL_NAMES)
         columns = {"text_a": "text_a", "text_b": "text_b", "label": "label"}
-        docs = corpus.model_copy(update=columns)
-        return Split(docs, where, setting, tables[split], list(docstrings.LABEL_NAMES))
-    table, class_names = _load(where, setting, corpus, split)
+        corpus = corpus.model_copy(update=columns)
+    else:
+        table, class_names = _load(where, setting, corpus, split)
     columns = {
         key: column
         for key in ("text_a", "text_b", "label", "soft_label", "group")
@@ -62,6 +65,7 @@ def _load(
     # It would log each error that is raised as well.
     logging.set_verbosity(logging.CRITICAL)
     settings: dict[str, Any] = {"name": corpus.config, "revision": corpus.revision}
+    expected_rows = None
     if (directory := Path(corpus.source)).is_dir():
         files = sorted(path for path in directory.iterdir() if path.name.startswith(f"{split}."))
         _refuse_unreadable(where, files)
@@ -69,9 +73,11 @@ def _load(
             # By default only a few well-known names count as splits.
             paths = [glob.escape(str(path.resolve())) for path in files]
             settings = {"data_files": {split: paths}}
-        if any(path.suffix in (".csv", ".tsv") for path in files):
+        if files and (delimiter := delimiter_of(files[0])):
+            with explained(f"{where}: its files could not be read", "write them again"):
+                quoting, expected_rows = quoting_and_rows(where, files, delimiter)
             # By default a passage that says "None" or "NA" counts as missing.
-            settings |= {"keep_default_na": False, "na_values": [""]}
+            settings |= {"keep_default_na": False, "na_values": [""], "quoting": quoting}
     elif corpus.revision is None:
         raise UserError(
             f"{where}: '{corpus.source}' is not a directory here, and a dataset on the hub needs a "
@@ -83,6 +89,11 @@ def _load(
         "Parquet, CSV or JSON lines file per split, in UTF-8",
     ):
         dataset = load_dataset(corpus.source, split=split, **settings).flatten()
+    if expected_rows not in (None, len(dataset)):
+        raise UserError(
+            f"{where}: {len(dataset):,} rows were read of {expected_rows:,} in its files: write "
+            "them as Parquet or JSON lines."
+        )
     label = dataset.features.get(corpus.label) if corpus.label else None
     label = getattr(label, "feature", label)
     class_names = label.names if isinstance(label, ClassLabel) else None

@@ -1,31 +1,35 @@
-"""Compare the student with its teachers on the test rows: scores, size and speed."""
+"""Compare the student with its teachers on one test set: scores, size and speed."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline import logits
 from pipeline.core.errors import UserError, explained
 from pipeline.core.rows import Rows, class_order
-from pipeline.evaluation import speed
+from pipeline.evaluation import ranking, speed
+from pipeline.evaluation.ranking import Questions
 from pipeline.evaluation.scoring import (
     Interval,
     Score,
     agreement,
     confusion,
-    gain,
+    mean,
+    one_class,
     reliability,
     score,
 )
 from pipeline.evaluation.speed import Timed
-from pipeline.logits import Artifact
+from pipeline.logits import Artifact, Notes
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import mean_probability, predict, probabilities
+from pipeline.model.pair_model import Card
 
 MEAN_OF_TEACHERS = "teachers' mean"
 
@@ -40,20 +44,48 @@ class SystemResult:
     parameters: int
     speedup: float
     """Pairs per second divided by those of the slowest teacher."""
-    failed: bool = False
+    failed: bool
     """Whether its training has failed: its loss stayed that of a constant predictor."""
+    still_falling: bool
+    """Whether its loss was still falling steeply when its training ended."""
+    above_baseline: Interval
+    """Its leading score minus that of the baseline, paired on the same rows or questions."""
+    one_class: str | None
+    """The class that it answers for nearly all rows, if there is one."""
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether it is established that it is better than the baseline."""
+        return self.above_baseline.low > 0
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of the pipeline."""
+    """The results on one test set.
 
+    The leading score is accuracy or, if rows are grouped by question, mean average precision.
+    """
+
+    test: str
+    """The name of the test set."""
     rows: int
-    label_names: tuple[str, ...]
+    fingerprint: str
+    """That of the rows."""
+    relevant_label: str | None
+    """The class by whose probability the rows of a question are ranked, if there are questions."""
+    questions: int
+    """Questions that have both right and wrong rows."""
+    all_questions: int
+    baseline: Score
+    """That of a system that knows only the shares of the classes: it answers the most frequent
+    class, and ranks at random."""
     systems: dict[str, SystemResult]
     """Teachers by name, their mean, ``stage 1`` (if it has the task's classes), ``student``."""
     gains: dict[str, Interval]
-    """Accuracy of the student minus that of another system, paired on the same rows, by name."""
+    """The leading score of the student minus that of another system, paired, by name. Those are
+    missing where neither of both is better than the baseline."""
+    accuracy_gains: dict[str, Interval]
+    """The same for accuracy, if it is not the leading score."""
     confusion: list[dict[str, str]]
     reliability: list[dict[str, float]]
     """Confidence and accuracy of the student, by bins of confidence."""
@@ -62,6 +94,7 @@ class Evaluation:
 def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: Path) -> Evaluation:
     """Score the teachers (by their logits) and the students of both stages on ``test``.
 
+    Students compute in float32, because bfloat16 gives many rows of a question equal scores.
     Raises UserError if the logits or the student do not fit ``test``.
     """
     student, tokenizer, card = pair_model.load(stage2)
@@ -74,7 +107,7 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
     predicted: dict[str, Tensor] = {}
     teacher_logits: list[Tensor] = []
     parameters: dict[str, int] = {}
-    failed: dict[str, bool] = {}
+    trainings: dict[str, Notes | Card] = {}
     architectures: dict[str, str] = {}
     timed: dict[str, Timed] = {}
     for artifact in teachers:
@@ -84,7 +117,7 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
         teacher_logits.append(logits.read(artifact, identity, test, test.label_names).double())
         predicted[name] = probabilities(teacher_logits[-1][:, None])
         parameters[name] = notes.parameters
-        failed[name] = notes.failed
+        trainings[name] = notes
         # Teachers that compute the same are timed once.
         architectures[name] = json.dumps((notes.encoder, notes.lengths), sort_keys=True)
         if architectures[name] not in timed:
@@ -99,7 +132,8 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
     for name, (model, own_card) in students.items():
         if set(own_card.label_names) == set(test.label_names):
             order = class_order(own_card.label_names, test.label_names)
-            own_logits = predict(model, encoded, own_card.heads)[:, :, order].double()
+            own_logits = predict(model, encoded, own_card.heads, in_float32=True)
+            own_logits = own_logits[:, :, order].double()
             if not own_logits.isfinite().all():
                 raise UserError(
                     f"{name} gives logits that are not finite: run `dvc repro -f "
@@ -107,14 +141,14 @@ def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: 
                 )
             predicted[name] = probabilities(own_logits, own_card.temperature)
             parameters[name] = pair_model.parameters(model)
-            failed[name] = own_card.failed
+            trainings[name] = own_card
             timed[name] = Timed(model, own_card.heads, encoded.first(logits.TIMED_ROWS))
     rates = dict(zip(timed, speed.pairs_per_second(list(timed.values())), strict=True))
     rates |= {name: rates[architecture] for name, architecture in architectures.items()}
     rates[MEAN_OF_TEACHERS] = 1 / sum(1 / rates[name] for name in architectures)
     slowest = min(rates[name] for name in architectures)
     speedups = {name: rates[name] / slowest for name in predicted}
-    return _compare(test, predicted, parameters=parameters, speedups=speedups, failed=failed)
+    return _compare(test, predicted, parameters=parameters, speedups=speedups, trainings=trainings)
 
 
 def _compare(
@@ -123,28 +157,77 @@ def _compare(
     *,
     parameters: dict[str, int],
     speedups: dict[str, float],
-    failed: dict[str, bool],
+    trainings: dict[str, Notes | Card],
 ) -> Evaluation:
-    labels, groups = test.labels, test.groups
+    labels = test.labels
+    asked, relevant = _questions(test)
+    shares = np.bincount(labels, minlength=len(test.label_names)) / len(labels)
+    constant = torch.from_numpy(shares).expand(len(labels), -1)
+    chosen = {name: own.argmax(dim=1).numpy() for name, own in predicted.items()}
+    hits = {name: (own == labels).astype(float) for name, own in chosen.items()}
+    constant_hits = (labels == shares.argmax()).astype(float)
+    ranks: dict[str, np.ndarray] = {}
+    random_ranks = None
+    leading, leading_of_baseline = hits, constant_hits
+    if asked is not None:
+        ranks = {
+            name: ranking.ranked(own[:, relevant].numpy(), asked) for name, own in predicted.items()
+        }
+        random_ranks = ranking.random_order(asked)
+        leading = {name: own[asked.mixed, 0] for name, own in ranks.items()}
+        leading_of_baseline = random_ranks[asked.mixed, 0]
     systems = {
         name: SystemResult(
-            score(own, labels, groups),
+            score(own, labels, asked=asked, ranks=ranks.get(name)),
             agreement(own, predicted[MEAN_OF_TEACHERS]),
             parameters[name],
             speedups[name],
-            failed.get(name, False),
+            name in trainings and trainings[name].failed,
+            name in trainings and trainings[name].still_falling,
+            mean(leading[name] - leading_of_baseline),
+            _name_of(one_class(chosen[name], labels), test.label_names),
         )
         for name, own in predicted.items()
     }
-    student = predicted["student"]
-    gains = {
-        name: gain(student, own, labels) for name, own in predicted.items() if name != "student"
-    }
+    compared = [
+        name
+        for name, system in systems.items()
+        if name != "student" and (system.has_learned or systems["student"].has_learned)
+    ]
+    accuracy_gains = {}
+    if asked is not None:
+        accuracy_gains = {
+            name: mean(hits["student"] - hits[name], asked.numbers) for name in compared
+        }
     return Evaluation(
+        test.name.removeprefix("test/"),
         len(test),
-        test.label_names,
+        test.fingerprint,
+        test.relevant_label,
+        int(asked.mixed.sum()) if asked else 0,
+        asked.count if asked else 0,
+        score(constant, labels, asked=asked, ranks=random_ranks),
         systems,
-        gains,
-        confusion(student, labels, test.label_names),
-        reliability(student, labels),
+        {name: mean(leading["student"] - leading[name]) for name in compared},
+        accuracy_gains,
+        confusion(predicted["student"], labels, test.label_names),
+        reliability(predicted["student"], labels),
     )
+
+
+def _questions(test: Rows) -> tuple[Questions | None, int]:
+    """The questions of a test set, if it has any that can be ranked, and the right class."""
+    if test.groups is None or test.relevant_label is None:
+        return None, -1
+    relevant = test.label_names.index(test.relevant_label)
+    asked = ranking.questions(test.groups, test.labels == relevant)
+    if not asked.mixed.any():
+        raise UserError(
+            f"no question of {test.name} has both right and wrong rows, so that there is nothing "
+            "to rank: correct group or relevant_label, or remove group, in params.yaml."
+        )
+    return asked, relevant
+
+
+def _name_of(number: int | None, names: Sequence[str]) -> str | None:
+    return None if number is None else names[number]

@@ -1,43 +1,61 @@
-"""The evaluation as a table for people, and as numbers for ``dvc metrics diff``."""
+"""The evaluation as tables for people, and as numbers for ``dvc metrics diff``."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.evaluation.comparison import Evaluation
+from pipeline.evaluation.comparison import Evaluation, SystemResult
 from pipeline.evaluation.scoring import Interval, Score
 
+MAP = "mean_average_precision"
+SHORT_NAMES = {"MAP": MAP, "MRR": "mean_reciprocal_rank", "P@1": "precision_at_1"}
 
-def markdown(evaluation: Evaluation) -> str:
-    """The content of ``metrics/results.md``: a table with a line per system, and comparisons."""
-    output = io.StringIO()
-    # The same text everywhere, whatever the terminal and its environment variables.
-    plain = Console(file=output, width=1_000, color_system=None, force_terminal=False)
-    plain.print(_table(evaluation))
-    table = "\n".join(line.strip() for line in output.getvalue().splitlines() if line.strip())
-    title = f"Results on the test split of the task: {evaluation.rows:,} rows, 95% intervals."
-    comparisons = "\n".join(f"- {sentence}" for sentence in sentences(evaluation))
-    return f"{title}\n\n{table}\n\n{comparisons}\n"
+
+def markdown(evaluations: Sequence[Evaluation]) -> str:
+    """The content of ``metrics/results.md``: for each test set a table and what it says."""
+    parts = []
+    for evaluation in evaluations:
+        output = io.StringIO()
+        # The same text everywhere, whatever the terminal and its environment variables.
+        plain = Console(file=output, width=1_000, color_system=None, force_terminal=False)
+        plain.print(_table(evaluation))
+        table = "\n".join(line.strip() for line in output.getvalue().splitlines() if line.strip())
+        rows = f"{evaluation.rows:,} rows"
+        if _is_ranked(evaluation):
+            rows += f" of {evaluation.all_questions:,} questions"
+        title = (
+            f"Results on the test set '{evaluation.test}': {rows}, 95% intervals "
+            f"(fingerprint {evaluation.fingerprint})."
+        )
+        listed = "\n".join(f"- {sentence}" for sentence in sentences(evaluation))
+        parts.append(f"{title}\n\n{table}\n\n{listed}\n")
+    return "\n".join(parts)
+
+
+def _is_ranked(evaluation: Evaluation) -> bool:
+    return evaluation.all_questions > 0
 
 
 def _table(evaluation: Evaluation) -> Table:
+    """Systems by line; the leading score, with its interval, is the first column."""
     table = Table(box=box.MARKDOWN)
-    scores = [system.score for system in evaluation.systems.values()]
-    optional = {"AUC": "roc_auc", "MAP": "mean_average_precision"}
-    shown = {name: field for name, field in optional.items() if getattr(scores[0], field)}
     table.add_column("", no_wrap=True)
-    for column in ("accuracy", "interval", *shown, "agrees", "size", "speed"):
+    has_auc = evaluation.baseline.roc_auc is not None
+    columns = ["accuracy", "interval", *(["AUC"] if has_auc else [])]
+    if _is_ranked(evaluation):
+        columns = ["MAP", "interval", "MRR", "P@1", "accuracy"]
+    for column in (*columns, "agrees", "size", "speed"):
         table.add_column(column, justify="right", no_wrap=True)
+    name = "random order" if _is_ranked(evaluation) else "majority class"
+    table.add_row(name, *_scores(evaluation.baseline))
     for name, system in evaluation.systems.items():
-        accuracy = system.score.accuracy
         table.add_row(
             name,
-            f"{accuracy.value:.1%}",
-            f"{100 * accuracy.low:.1f}-{100 * accuracy.high:.1f}",
-            *(f"{getattr(system.score, field).value:.3f}" for field in shown.values()),
+            *_scores(system.score),
             f"{system.agreement:.1%}",
             f"{system.parameters / 1e6:.1f} M",
             f"{system.speedup:.1f}x",
@@ -45,68 +63,145 @@ def _table(evaluation: Evaluation) -> Table:
     return table
 
 
+def _scores(score: Score) -> list[str]:
+    accuracy = score.accuracy
+    if score.ranking:
+        mean, reciprocal, first = (score.ranking[name] for name in SHORT_NAMES.values())
+        return [
+            f"{mean.value:.3f}",
+            f"{mean.low:.2f}-{mean.high:.2f}",
+            f"{reciprocal.value:.3f}",
+            f"{first.value:.3f}",
+            f"{accuracy.value:.1%}",
+        ]
+    interval = f"{100 * accuracy.low:.1f}-{100 * accuracy.high:.1f}"
+    auc = [f"{score.roc_auc.value:.3f}"] if score.roc_auc else []
+    return [f"{accuracy.value:.1%}", interval, *auc]
+
+
 def sentences(evaluation: Evaluation) -> list[str]:
-    """What the columns mean, and each comparison of the student with another system."""
+    """What the columns mean, what has gone wrong, and comparisons with the student."""
     lines = [
         "agrees: share of rows for which it chooses the same class as the teachers' mean; "
         "size: parameters; speed: pairs per second relative to the slowest teacher"
     ]
-    if questions := evaluation.systems["student"].score.questions:
-        lines.append(
-            f"MAP: mean average precision over {questions:,} questions with right and wrong rows, "
-            f"ranked by the probability of '{evaluation.label_names[-1]}', the last of label_names"
-        )
+    if _is_ranked(evaluation):
+        lines += _about_ranking(evaluation)
     for name, system in evaluation.systems.items():
-        if system.failed:
-            lines.append(
-                f"the training of {name} has failed: its loss stayed that of a constant prediction"
-            )
+        lines += _warnings(evaluation, name, system)
     for name, gain in evaluation.gains.items():
-        established = gain.low > 0 or gain.high < 0
-        verdict = "" if established else ", not established: the interval includes 0"
-        lines.append(f"student minus {name}: {gain.points}{verdict}")
+        if _is_ranked(evaluation):
+            accuracy = evaluation.accuracy_gains[name]
+            lines.append(
+                f"student minus {name}: MAP {_difference(evaluation, gain)}; "
+                f"accuracy {accuracy.points}{_verdict(accuracy)}"
+            )
+        else:
+            lines.append(f"student minus {name}: {_difference(evaluation, gain)}")
     return lines
 
 
-def metrics(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers of ``metrics/evaluation.json``, to four decimal places."""
+def _about_ranking(evaluation: Evaluation) -> list[str]:
+    scores = evaluation.systems["student"].score.ranking
+    over_all = ", ".join(
+        f"{short} {scores[f'{name}_all'].value:.3f}" for short, name in SHORT_NAMES.items()
+    )
+    return [
+        "MAP: mean average precision; MRR: mean reciprocal rank; P@1: precision at 1, over the "
+        f"{evaluation.questions:,} questions with right and wrong rows, ranked by the probability "
+        f"of '{evaluation.relevant_label}'; intervals are those of other questions; accuracy of "
+        "random order: that of the most frequent class",
+        f"over all {evaluation.all_questions:,} questions, of which one without a right row counts "
+        f"as 0 and one without a wrong row as 1, the student has {over_all}",
+    ]
+
+
+def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[str]:
+    lines = []
+    if system.failed:
+        lines.append(
+            f"the training of {name} has failed: its loss stayed that of a constant prediction"
+        )
+    if system.still_falling:
+        lines.append(
+            f"the training of {name} was too short: its loss was still falling steeply when it "
+            "ended; raise its epochs"
+        )
+    if system.one_class is not None:
+        lines.append(f"{name} answers '{system.one_class}' for nearly all rows")
+    if not system.has_learned:
+        baseline = "a random order" if _is_ranked(evaluation) else "the majority class"
+        lines.append(
+            f"{name} is not established to be better than {baseline}: "
+            f"{_difference(evaluation, system.above_baseline, verdict=False)}; README says what to "
+            "do when a training collapses"
+        )
+    return lines
+
+
+def _difference(evaluation: Evaluation, gain: Interval, *, verdict: bool = True) -> str:
+    """A difference of the leading score in words."""
+    text = gain.points
+    if _is_ranked(evaluation):
+        text = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return text + (_verdict(gain) if verdict else "")
+
+
+def _verdict(gain: Interval) -> str:
+    established = gain.low > 0 or gain.high < 0
+    return "" if established else ", not established: the interval includes 0"
+
+
+def metrics(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The numbers of ``metrics/evaluation.json`` by test set, to four decimal places."""
+    return {evaluation.test: _metrics(evaluation) for evaluation in evaluations}
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     systems = evaluation.systems
     student = systems["student"]
-    others = {
-        _key(name): round(system.score.accuracy.value, 4)
-        for name, system in systems.items()
-        if name != "student"
-    }
-    questions = {"questions": student.score.questions} if student.score.questions else {}
-    intervals = _intervals(student.score)
-    return {
+    leading = MAP if _is_ranked(evaluation) else "accuracy"
+    scores = {name: intervals(system.score) for name, system in systems.items()}
+    content = {
         "student": {
-            **{name: round(interval.value, 4) for name, interval in intervals.items()},
+            **{name: round(interval.value, 4) for name, interval in scores["student"].items()},
+            "above_baseline": round(student.above_baseline.value, 4),
             "agreement_with_teachers": round(student.agreement, 4),
             "parameters": student.parameters,
             "speedup": round(student.speedup, 1),
         },
-        "accuracy_of": others,
+        f"{leading}_of": {
+            _key(name): round(own[leading].value, 4)
+            for name, own in scores.items()
+            if name != "student"
+        },
+        "baseline": round(intervals(evaluation.baseline)[leading].value, 4),
+        "not_above_baseline": sum(not system.has_learned for system in systems.values()),
         "failed_trainings": sum(system.failed for system in systems.values()),
+        "short_trainings": sum(system.still_falling for system in systems.values()),
         "rows": evaluation.rows,
-        **questions,
     }
+    if _is_ranked(evaluation):
+        content |= {"questions": evaluation.questions, "all_questions": evaluation.all_questions}
+    return content
 
 
-SCORES = ("system", "score", "value", "low", "high")
+SCORES = ("test", "system", "score", "value", "low", "high")
 """The columns of ``metrics/scores.csv``."""
 
 
 def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The lines of ``metrics/scores.csv``: every score of every system with its interval."""
+    by_system = {name: system.score for name, system in evaluation.systems.items()}
     return [
         {
+            "test": evaluation.test,
             "system": _key(name),
             "score": score,
             **{key: round(value, 4) for key, value in vars(interval).items()},
         }
-        for name, system in evaluation.systems.items()
-        for score, interval in _intervals(system.score).items()
+        for name, own in {"baseline": evaluation.baseline, **by_system}.items()
+        for score, interval in intervals(own).items()
     ]
 
 
@@ -114,5 +209,25 @@ def _key(name: str) -> str:
     return name.replace("'", "").replace(" ", "_")
 
 
-def _intervals(score: Score) -> dict[str, Interval]:
-    return {name: value for name, value in vars(score).items() if isinstance(value, Interval)}
+def intervals(score: Score) -> dict[str, Interval]:
+    """All scores by name, those of rankings first."""
+    others = {name: value for name, value in vars(score).items() if isinstance(value, Interval)}
+    return {**score.ranking, **others}
+
+
+CONFUSION = ("test", "actual", "predicted")
+"""The columns of ``metrics/confusion.csv``."""
+
+
+def confusion(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The lines of ``metrics/confusion.csv``: actual and predicted class of every row."""
+    return [{"test": evaluation.test, **line} for line in evaluation.confusion]
+
+
+CALIBRATION = ("test", "confidence", "accuracy", "rows")
+"""The columns of ``metrics/calibration.csv``."""
+
+
+def calibration(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The lines of ``metrics/calibration.csv``: bins of the student's confidence."""
+    return [{"test": evaluation.test, **line} for line in evaluation.reliability]

@@ -13,11 +13,13 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from pipeline.evaluation import ranking
+from pipeline.evaluation.ranking import Questions
 
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 WEIGHTS_AT_ONCE = 10_000_000
 BINS = 10
+ONE_CLASS_SHARE = 0.1
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -37,71 +39,88 @@ class Interval:
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of a model on labelled rows, from 0 to 1 except ``log_loss``."""
+    """Scores of a model on labelled rows, from 0 to 1 except ``log_loss``.
+
+    If rows are grouped by question, all intervals are those of other questions.
+    """
 
     accuracy: Interval
-    """With Wilson's interval; all other intervals are bootstrapped."""
+    """With Wilson's interval, unless there are questions; all other intervals are bootstrapped."""
     macro_f1: Interval
     log_loss: Interval
     """Nats per row."""
     calibration_error: Interval
     """Mean distance of confidence from accuracy over ten bins of confidence, weighted by rows."""
-    roc_auc: Interval | None = None
+    roc_auc: Interval | None
     """If there are two classes."""
-    mean_average_precision: Interval | None = None
-    """This and the next two if rows are grouped by question: over the ``questions`` that have both
-    right and wrong rows, ranked by the probability of the last class."""
-    mean_reciprocal_rank: Interval | None = None
-    precision_at_1: Interval | None = None
-    questions: int = 0
+    ranking: dict[str, Interval]
+    """If there are questions: mean average precision, mean reciprocal rank and precision at 1 over
+    those that have both right and wrong rows. Those called ``_all`` are over all questions: one
+    without a right row counts as 0, one without a wrong row as 1."""
 
 
-def score(probabilities: Tensor, labels: np.ndarray, groups: Sequence[str] | None = None) -> Score:
+def score(
+    probabilities: Tensor,
+    labels: np.ndarray,
+    *,
+    asked: Questions | None = None,
+    ranks: np.ndarray | None = None,
+) -> Score:
     """Score ``probabilities`` of shape [rows, classes] against ``labels`` of shape [rows].
 
-    ``groups`` names the question of each row, if there are questions.
+    If rows are grouped by the questions ``asked``, ``ranks`` are the scores of each question, as
+    ``ranking`` computes them.
     """
     values = probabilities.double().numpy()
     classes = values.shape[1]
     predicted = values.argmax(axis=1)
     losses = -np.log(np.clip(values[np.arange(len(labels)), labels], 1e-15, 1))
-    ranking_scores: dict[str, Interval] = {}
-    questions = 0
-    if groups is not None:
-        by_question = ranking.by_question(values[:, -1], labels == classes - 1, groups)
-        questions = len(by_question["precision_at_1"])
-        ranking_scores = {name: mean(scores) for name, scores in by_question.items() if questions}
+    units = np.arange(len(labels)) if asked is None else asked.numbers
+    hits = predicted == labels
     return Score(
-        accuracy=proportion(predicted == labels),
-        macro_f1=estimate(_macro_f1(predicted, labels, classes), len(labels)),
-        log_loss=mean(losses),
-        calibration_error=estimate(_calibration_error(values, labels), len(labels)),
-        roc_auc=estimate(_roc_auc(values[:, 1], labels == 1), len(labels))
-        if classes == 2
-        else None,
-        questions=questions,
-        **ranking_scores,
+        accuracy=proportion(hits) if asked is None else mean(hits.astype(float), units),
+        macro_f1=estimate(_macro_f1(predicted, labels, classes), units),
+        log_loss=mean(losses, units),
+        calibration_error=estimate(_calibration_error(values, labels), units),
+        roc_auc=estimate(_roc_auc(values[:, 1], labels == 1), units) if classes == 2 else None,
+        ranking={} if asked is None or ranks is None else _ranking(asked, ranks),
     )
 
 
-def estimate(statistic: Statistic, rows: int) -> Interval:
-    """``statistic`` of all rows, with the percentile interval of a bootstrap over rows."""
-    value = float(statistic(np.ones((1, rows)))[0])
+def _ranking(asked: Questions, ranks: np.ndarray) -> dict[str, Interval]:
+    intervals = {}
+    for mask, ending in ((asked.mixed, ""), (np.ones(asked.count, dtype=bool), "_all")):
+        for name, values in zip(ranking.SCORES, ranks[mask].T, strict=True):
+            if len(values):
+                intervals[f"{name}{ending}"] = mean(values)
+    return intervals
+
+
+def estimate(statistic: Statistic, units: np.ndarray) -> Interval:
+    """``statistic`` of all rows, with the percentile interval of a bootstrap over units.
+
+    ``units``, int64 of shape [rows], numbers what a row belongs to: itself, or its question.
+    """
+    value = float(statistic(np.ones((1, len(units))))[0])
     generator = np.random.default_rng(0)
     draws: list[np.ndarray] = []
-    at_once = max(1, min(RESAMPLES, WEIGHTS_AT_ONCE // rows))
+    count = int(units.max()) + 1
+    at_once = max(1, min(RESAMPLES, WEIGHTS_AT_ONCE // len(units)))
     for start in range(0, RESAMPLES, at_once):
-        chosen = generator.integers(0, rows, (min(at_once, RESAMPLES - start), rows))
-        weights = np.stack([np.bincount(sample, minlength=rows) for sample in chosen])
+        chosen = generator.integers(0, count, (min(at_once, RESAMPLES - start), count))
+        weights = np.stack([np.bincount(sample, minlength=count)[units] for sample in chosen])
         draws.append(statistic(weights.astype(np.float64)))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(draws), [tail, 1 - tail])
     return Interval(value, float(low), float(high))
 
 
-def mean(values: np.ndarray) -> Interval:
-    """The mean of ``values``, one per row or question."""
-    return estimate(lambda weights: weights @ values / weights.sum(axis=1), len(values))
+def mean(values: np.ndarray, units: np.ndarray | None = None) -> Interval:
+    """The mean of ``values``, one per row or question; ``units`` as for ``estimate``."""
+    return estimate(
+        lambda weights: weights @ values / weights.sum(axis=1),
+        np.arange(len(values)) if units is None else units,
+    )
 
 
 def _macro_f1(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Statistic:
@@ -157,10 +176,15 @@ def agreement(first: Tensor, second: Tensor) -> float:
     return float((first.argmax(dim=1) == second.argmax(dim=1)).double().mean())
 
 
-def gain(better: Tensor, worse: Tensor, labels: np.ndarray) -> Interval:
-    """Accuracy of ``better`` minus that of ``worse``, with the interval of a paired bootstrap."""
-    hits = [(p.argmax(dim=1).numpy() == labels).astype(float) for p in (better, worse)]
-    return mean(hits[0] - hits[1])
+def one_class(predicted: np.ndarray, labels: np.ndarray) -> int | None:
+    """The class that a model answers for nearly all rows, if there is one.
+
+    It is if all other classes together are answered less than a tenth as often as they are right.
+    Both inputs are classes of shape [rows].
+    """
+    common = int(np.bincount(predicted).argmax())
+    answered_others = (predicted != common).sum()
+    return common if answered_others < ONE_CLASS_SHARE * (labels != common).sum() else None
 
 
 def confusion(

@@ -1,6 +1,7 @@
 """Logits of a model for many rows, and the prediction that follows from them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -23,13 +24,15 @@ def predict(
     heads: Sequence[str],
     *,
     advance: Callable[[int], None] = lambda count: None,
+    in_float32: bool = False,
 ) -> Tensor:
     """Logits in row order, float32 of shape [rows, heads, classes], on the CPU.
 
-    Dropout is off. ``advance`` is called with the number of rows of each finished batch.
+    Dropout is off. ``advance`` is called with the number of rows of each finished batch. The model
+    computes in float32 if ``in_float32``, else in the precision of this run.
     """
     batches = scoring_batches(encoded.lengths, BATCH_SIZE)
-    return _score(model, encoded, heads, batches, advance).cpu()
+    return _score(model, encoded, heads, batches, advance, in_float32=in_float32).cpu()
 
 
 def predict_together(model: PairModel, encoded: Encoded, heads: Sequence[str]) -> Tensor:
@@ -65,12 +68,15 @@ def _score(
     heads: Sequence[str],
     batches: Sequence[np.ndarray],
     advance: Callable[[int], None] = lambda count: None,
+    *,
+    in_float32: bool = False,
 ) -> Tensor:
     """Like ``predict``, on the model's device, with zeros for rows that are in no batch."""
     engine = runtime.accelerator()
     model.to(engine.device).eval()
     logits = torch.zeros(len(encoded), len(heads), model.classes, device=engine.device)
-    with torch.inference_mode(), engine.autocast():
+    autocast = nullcontext() if in_float32 else engine.autocast()
+    with torch.inference_mode(), autocast:
         for indices in batches:
             batch = {k: v.to(engine.device) for k, v in collate(encoded, indices).items()}
             logits[torch.from_numpy(indices)] = model(batch, heads)

@@ -42,6 +42,8 @@ class Card:
     """The seed that it was trained with, after restarts."""
     failed: bool = False
     """Whether its training has failed: its loss stayed that of a constant predictor."""
+    still_falling: bool = False
+    """Whether its loss was still falling steeply when its training ended."""
 
 
 class PairModel(nn.Module):

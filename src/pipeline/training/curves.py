@@ -21,6 +21,8 @@ def summary(trained: Trained, accuracy: str = "accuracy") -> str:
     failure = ""
     if trained.failed:
         failure = "; this training has FAILED, its loss stayed that of a constant prediction"
+    elif trained.still_falling:
+        failure = "; its loss was still falling steeply: raise its epochs"
     return (
         f"validation loss {last.validation_loss:.3f}, {accuracy} {last.validation_accuracy:.1%} "
         f"after {last.epoch} epochs, seed {trained.seed}{failure}"

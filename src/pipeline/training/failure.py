@@ -1,12 +1,14 @@
-"""Tell whether a training learns anything, by its loss and that of a constant predictor."""
+"""Tell whether a training learns anything, and whether it ends too early, by its loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 LEAST_GAIN = 0.02
 """The share by which a loss must be below that of a constant predictor to have left it."""
+STEEP = 0.1
+"""The share of the fall of a loss that its last part must have for it to be still falling."""
 SAMPLE_ROWS = 10_000
 
 
@@ -33,6 +35,21 @@ class LossWatch:
         """Whether the loss of this sixth, from 0, is no lower than that of a constant predictor."""
         loss, rows = self.sums[sixth]
         return rows > 0 and loss >= (1 - LEAST_GAIN) * self.constant * rows
+
+    def is_still_falling(self, validation: Sequence[float]) -> bool:
+        """Whether more steps would probably help.
+
+        ``validation`` has the validation loss after each epoch. Since the constant predictor, at
+        least ``STEEP`` of its fall must be that of the last epoch. Of a single epoch, in which each
+        row is new, it is the training loss of the last third of the steps.
+        """
+        before, last = validation[-2:] if len(validation) > 1 else (self._third(1), self._third(2))
+        return 0 < STEEP * (self.constant - last) < before - last
+
+    def _third(self, third: int) -> float:
+        """The mean loss of a third of the steps, from 0."""
+        (first_loss, first_rows), (second_loss, second_rows) = self.sums[2 * third : 2 * third + 2]
+        return (first_loss + second_loss) / max(first_rows + second_rows, 1)
 
 
 def constant_loss(

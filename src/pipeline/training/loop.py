@@ -52,6 +52,8 @@ class Trained:
     """The seed of this training, after restarts."""
     failed: bool
     """Whether its loss was that of a constant predictor to the end, or to its early end."""
+    still_falling: bool
+    """Whether its loss was still falling steeply at the end, so that it was too short."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def train(
                         f"constant prediction (seed {settings.seed})."
                     )
                     if settings.restarts:
-                        return Trained(curve, settings.seed, failed=True)
+                        return Trained(curve, settings.seed, failed=True, still_falling=False)
                 if time.monotonic() - last_saved > seconds_between_saves:
                     read_sums()
                     lines = [vars(line) for line in curve]
@@ -193,7 +195,9 @@ def train(
                 )
             )
             loss_sum, hits = 0.0, 0.0
-    return Trained(curve, settings.seed, failed=watch.is_constant(sixth=5))
+    failed = watch.is_constant(sixth=5)
+    falling = watch.is_still_falling([line.validation_loss for line in curve])
+    return Trained(curve, settings.seed, failed, still_falling=falling and not failed)
 
 
 def _validate(

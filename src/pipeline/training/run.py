@@ -75,7 +75,9 @@ def train_and_save(
     )
     if trained.failed and settings.restarts:
         return trained
-    card = replace(card, seed=trained.seed, failed=trained.failed)
+    card = replace(
+        card, seed=trained.seed, failed=trained.failed, still_falling=trained.still_falling
+    )
     if calibrated:
         logits = predict_together(model, validation.tokens, card.heads)
         card = replace(card, temperature=fit_temperature(logits, validation.labels))

@@ -27,6 +27,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
 
+REASONS = (
+    *("empty_text", "unlabelled", "repeated"),
+    *("also_in_evaluation", "question_in_evaluation"),
+)
+
+
 def corpus(source: Path, roles: str, **changes: Any) -> Corpus:
     splits = {role: role for role in roles.split()}
     return Corpus(
@@ -42,7 +48,7 @@ def both(source: Path, **task: Any) -> dict[str, Corpus]:
 
 
 def download(given: dict[str, Corpus], out: Path, *general: str) -> dict[str, dict[str, Any]]:
-    return cleaning.download(given, general or ("web",), "qa", directory=out)
+    return cleaning.download(given, general or ("web",), "qa", ["qa"], directory=out)
 
 
 def fetch(given: Corpus, role: Role = "train") -> pa.Table:
@@ -68,7 +74,7 @@ def test_clean_corpora_arrive_whole_with_a_card(corpora: Path, tmp_path: Path) -
     assert texts == (original["text_a"].to_pylist(), original["text_b"].to_pylist())
     assert cards["task"]["splits"]["train"] == {
         "rows": 120,
-        "left_out": {"empty_text": 0, "unlabelled": 0, "repeated": 0, "also_in_evaluation": 0},
+        "left_out": dict.fromkeys(REASONS, 0),
         "labels": {"irrelevant": 60, "relevant": 60, "unlabelled": 0},
         "fingerprint": read.fingerprint,
     }
@@ -94,12 +100,12 @@ def test_repetitions_and_rows_of_the_evaluation_splits_are_cut_and_counted(
     cards = download(both(source), tmp_path / "out")
     counts = {
         role: (card["rows"], *(card["left_out"][why] for why in ("repeated", "also_in_evaluation")))
-        for name in ("task", "general")
+        for name in ("task", "general", "test")
         for role, card in cards[name]["splits"].items()
     }
     overlap = {role: _shared(tmp_path / "out", role) for role in ("train", "validation", "pool")}
     assert overlap == {"train": 0, "validation": 0, "pool": 0}
-    assert counts["test"] == (60, 3, 0)
+    assert counts["qa"] == (60, 3, 0)
     assert counts["validation"][2] >= 2
     assert counts["train"][2] >= 11
     assert counts["pool"][2] >= 9
@@ -110,7 +116,8 @@ def _shared(root: Path, role: str) -> int:
     kept_out = ("test",) if role == "validation" else ("test", "validation")
     own = rows.read("general" if role == "pool" else "task", role, root)
     mine = set(zip(*own.texts(), strict=True))
-    theirs = [rows.read("task", split, root).texts() for split in kept_out]
+    places = {"test": ("test", "qa"), "validation": ("task", "validation")}
+    theirs = [rows.read(*places[split], root).texts() for split in kept_out]
     return sum(pair in mine for texts in theirs for pair in zip(*texts, strict=True))
 
 
@@ -194,8 +201,8 @@ def test_a_bad_row_is_named(tmp_path: Path, change: dict[str, Any], sentence: st
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        ([1] * 60, "task/test has rows of one class only, 'relevant'"),
-        ([-1] * 60, "task/test has no rows left"),
+        ([1] * 60, "test/qa has rows of one class only, 'relevant'"),
+        ([-1] * 60, "test/qa has no rows left"),
     ],
 )
 def test_a_useless_evaluation_split_is_refused(
@@ -288,13 +295,13 @@ def test_rows_that_cannot_serve_are_left_out_and_counted(corpora: Path, tmp_path
         pq.write_table(
             pa.concat_tables([broken, pairs(size, seed)]), source / "task" / f"{name}.parquet"
         )
-    cards = download(both(source), tmp_path / "out")["task"]["splits"]
+    found = download(both(source), tmp_path / "out")
+    cards = {**found["task"]["splits"], "test": found["test"]["splits"]["qa"]}
     assert cards["test"]["rows"] == 66
     assert cards["test"]["left_out"] == {
+        **dict.fromkeys(REASONS, 0),
         "empty_text": 2,
         "unlabelled": 1,
-        "repeated": 0,
-        "also_in_evaluation": 0,
     }
     assert cards["train"]["left_out"]["also_in_evaluation"] >= 6
 
@@ -355,6 +362,26 @@ def test_a_general_corpus_with_labels_can_teach_and_shares_one_split_with_the_po
     kept = {role: rows.read("general", role, tmp_path / "out") for role in cards}
     assert kept["train"].fingerprint == kept["pool"].fingerprint
     assert set(kept["train"].labels) == {0, 1}
+
+
+def test_types_that_other_libraries_write_are_read(tmp_path: Path) -> None:
+    """Large texts and lists, as polars writes them, and lists of a fixed size."""
+    table = pa.table(
+        {
+            "text_a": pa.array(["p", "q"], pa.large_string()),
+            "text_b": pa.array([["r", "s"], ["t"]], pa.large_list(pa.large_string())),
+            "label": pa.array([[0, 1], [1]], pa.large_list(pa.int8())),
+            "kind": pa.array(["x", "y"]).dictionary_encode(),
+        }
+    )
+    found = fetch(one_file(tmp_path / "s", table).model_copy(update={"group": "kind"}))
+    assert found["text_b"].to_pylist() == ["r", "s", "t"]
+    assert found["label"].to_pylist() == [0, 1, 1]
+    assert found["group"].to_pylist() == ["x", "x", "y"]
+    scores = pa.array([[0.25, 0.75]] * 2, pa.list_(pa.float64(), 2))
+    given = one_file(tmp_path / "t", pairs(2, 0).append_column("score", scores))
+    soft = fetch(given.model_copy(update={"soft_label": "score"}))["soft_label"]
+    assert soft.to_pylist() == [[0.25, 0.75]] * 2
 
 
 def test_a_passage_list_gives_a_row_per_passage(tmp_path: Path) -> None:

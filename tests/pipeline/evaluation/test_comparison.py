@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import families
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from conftest import LABEL_NAMES, rows_of
 from scipy.special import softmax
-from sklearn.metrics import log_loss
+from sklearn.metrics import average_precision_score, log_loss
 
 from pipeline import logits
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
-from pipeline.evaluation import report
+from pipeline.evaluation import ranking, report
 from pipeline.evaluation.comparison import Evaluation, evaluate
 from pipeline.evaluation.scoring import Interval
 from pipeline.logits import Artifact, Notes, TeacherIdentity
@@ -25,7 +26,7 @@ from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
 
-TEST = rows_of(40, 2, "task/test")
+TEST = rows_of(40, 2, "test/qa")
 RIGHT = torch.from_numpy(TEST.labels)
 
 
@@ -167,18 +168,30 @@ def test_classes_in_another_order_are_matched_by_name(place: Path) -> None:
 
 
 def test_a_failed_training_is_named_in_the_report_and_counted(place: Path) -> None:
-    assert "has failed" not in report.markdown(run(place))
-    assert report.metrics(run(place))["failed_trainings"] == 0
+    assert "has failed" not in report.markdown([run(place)])
+    assert report.metrics([run(place)])["qa"]["failed_trainings"] == 0
     rewrite(place, "t2", failed=True)
     model, tokenizer, card = pair_model.load(place / "stage1")
     failed = dataclasses.replace(card, failed=True)
     pair_model.save(place / "stage1", model, tokenizer, card=failed)
-    shown = report.markdown(run(place))
+    shown = report.markdown([run(place)])
     for name in ("t2", "stage 1"):
         sentence = f"- the training of {name} has failed: its loss stayed that of a constant"
         assert sentence in shown
     assert "training of t1 has" not in shown
-    assert report.metrics(run(place))["failed_trainings"] == 2
+    assert report.metrics([run(place)])["qa"]["failed_trainings"] == 2
+
+
+def test_a_training_that_was_too_short_is_named(place: Path) -> None:
+    rewrite(place, "t1", still_falling=True)
+    model, tokenizer, card = pair_model.load(place / "stage2")
+    short = dataclasses.replace(card, still_falling=True)
+    pair_model.save(place / "stage2", model, tokenizer, card=short)
+    shown = report.markdown([run(place)])
+    for name in ("t1", "student"):
+        assert f"- the training of {name} was too short: its loss was still falling" in shown
+    assert shown.count("was too short") == 2
+    assert report.metrics([run(place)])["qa"]["short_trainings"] == 2
 
 
 def test_stage_1_has_no_line_where_it_answers_another_question(
@@ -192,7 +205,7 @@ def test_stage_1_has_no_line_where_it_answers_another_question(
 
 
 def test_a_student_of_other_classes_is_refused(place: Path) -> None:
-    with pytest.raises(UserError, match="scores the classes irrelevant, relevant, but task/test"):
+    with pytest.raises(UserError, match="scores the classes irrelevant, relevant, but test/qa"):
         run(place, dataclasses.replace(TEST, label_names=("no", "yes")))
 
 
@@ -207,18 +220,19 @@ def test_a_teacher_of_other_classes_is_refused(place: Path, tiny_bert: Path) -> 
     directory = place / "logits" / "t2"
     parts = place / "parts"
     logits.write(directory, other, [TEST], notes=notes, score=score, parts=parts)
-    with pytest.raises(UserError, match="'t2' scores the classes no, yes, but task"):
+    with pytest.raises(UserError, match="'t2' scores the classes no, yes, but test/qa"):
         run(place)
 
 
 def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
     result = run(place)
-    shown = report.markdown(result)
+    shown = report.markdown([result])
     student = result.systems["student"]
     line = next(line for line in shown.splitlines() if line.startswith("| student"))
     assert f"{student.score.accuracy.value:.1%}" in line
-    assert "Results on the test split of the task: 40 rows" in shown
-    numbers = report.metrics(result)
+    title = f"'qa': 40 rows, 95% intervals (fingerprint {TEST.fingerprint})."
+    assert f"Results on the test set {title}" in shown
+    numbers = report.metrics([result])["qa"]
     assert numbers["accuracy_of"] == {
         "t1": 1.0,
         "t2": 0.75,
@@ -226,39 +240,150 @@ def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
         "stage_1": result.systems["stage 1"].score.accuracy.value,
     }
     assert numbers["student"]["accuracy"] == student.score.accuracy.value
-    assert shown.count("- student minus ") == 4
+    # Stage 1 is no better than the majority class, and neither is this student.
+    assert shown.count("- student minus ") == 3
 
 
 def test_the_table_is_markdown_that_fits_a_terminal(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    lines = [line for line in report.markdown(run(place)).splitlines() if line.startswith("|")]
+    lines = [line for line in report.markdown([run(place)]).splitlines() if line.startswith("|")]
     assert lines[1].replace("-", "") == "|" * 8
     assert len({len(line) for line in lines}) == 1
     assert len(lines[0]) <= 80
-    assert len(lines) == 2 + 5
+    assert len(lines) == 2 + 6
+    first = [cell.strip() for cell in lines[2].split("|")]
+    assert first[1:5] == ["majority class", "50.0%", "35.2-64.8", "0.500"]
 
 
-def test_grouped_rows_are_ranked_and_the_report_says_by_what(place: Path) -> None:
-    groups = pa.array([f"q{i // 4}" for i in range(40)])
-    grouped = dataclasses.replace(TEST, table=TEST.table.append_column("group", groups))
-    result = run(place, grouped)
+def grouped(relevant: str = "relevant", size: int = 4) -> Rows:
+    """Questions of ``size`` rows; a last one has only right rows."""
+    names = [f"q{i // size}" for i in range(40)]
+    for i in np.flatnonzero(TEST.labels == 1)[-3:]:
+        names[i] = "right only"
+    table = TEST.table.append_column("group", pa.array(names))
+    return dataclasses.replace(TEST, table=table, relevant_label=relevant)
+
+
+def test_a_ranking_leads_the_report_which_says_over_which_questions(place: Path) -> None:
+    result = run(place, grouped())
     first = result.systems["t1"].score
-    assert first.questions == 10
-    assert first.mean_average_precision == Interval(1.0, 1.0, 1.0)
-    assert report.metrics(result)["questions"] == 10
-    shown = report.markdown(result)
-    assert "over 10 questions with right and wrong rows, ranked by the probability of 'rel" in shown
+    assert (result.questions, result.all_questions) == (9, 11)
+    assert first.ranking["mean_average_precision"] == Interval(1.0, 1.0, 1.0)
+    numbers = report.metrics([result])["qa"]
+    assert list(numbers["student"])[:3] == [*ranking.SCORES]
+    assert numbers["mean_average_precision_of"]["t1"] == 1.0
+    assert (numbers["questions"], numbers["all_questions"], numbers["rows"]) == (9, 11, 40)
+    shown = report.markdown([result])
+    assert "'qa': 40 rows of 11 questions" in shown
+    assert "over the 9 questions with right and wrong rows, ranked by the probability of 'rel" in (
+        shown
+    )
+    assert "over all 11 questions, of which one without a right row counts as 0" in shown
     lines = [line for line in report.scores(result) if line["system"] == "t1"]
-    assert {line["score"] for line in lines} >= {"accuracy", "roc_auc", "mean_average_precision"}
+    assert {line["score"] for line in lines} >= {"accuracy", *ranking.SCORES}
+    assert {line["test"] for line in lines} == {"qa"}
     assert set(lines[0]) == set(report.SCORES)
     header = next(line for line in shown.splitlines() if "accuracy" in line)
-    assert len(header) <= 90
+    assert len(header) <= 90, header
     assert "…" not in shown
-    assert [cell.strip() for cell in header.split("|")][4:-1] == [
-        *("AUC", "MAP", "agrees", "size", "speed"),
+    assert [cell.strip() for cell in header.split("|")][2:-1] == [
+        *("MAP", "interval", "MRR", "P@1", "accuracy", "agrees", "size", "speed"),
     ]
+    assert shown.count("- student minus t1: MAP ") == 1
+
+
+def test_scores_of_a_ranking_are_those_of_an_independent_implementation(place: Path) -> None:
+    test = grouped()
+    model, tokenizer, card = pair_model.load(place / "stage2")
+    said = predict(model, encode(tokenizer, TEST, 16), card.heads).mean(dim=1).softmax(dim=-1)
+    precisions, reciprocal_ranks, firsts, differences = [], [], [], []
+    for name in sorted(set(test.groups or ())):
+        own = np.array([group == name for group in test.groups or ()])
+        right = TEST.labels[own] == 1
+        if right.all() or not right.any():
+            continue
+        scores = said[torch.from_numpy(own), 1].double().numpy()
+        best_first = right[np.argsort(-scores)]
+        precisions.append(average_precision_score(right, scores))
+        reciprocal_ranks.append(1 / (1 + best_first.argmax()))
+        firsts.append(best_first[0])
+        differences.append(precisions[-1] - 1.0)
+    result = run(place, test)
+    found = [result.systems["student"].score.ranking[name].value for name in ranking.SCORES]
+    expected = [np.mean(precisions), np.mean(reciprocal_ranks), np.mean(firsts)]
+    assert found == pytest.approx(expected, abs=1e-6)
+    # t1 ranks all questions perfectly.
+    assert result.gains["t1"].value == pytest.approx(np.mean(differences), abs=1e-6)
+
+
+def test_the_right_class_is_the_one_that_the_corpus_names(place: Path) -> None:
+    precise = ranking.SCORES[0]
+    relevant, irrelevant = (run(place, grouped(name)) for name in reversed(LABEL_NAMES))
+    # t1 knows both classes; the student ranks one as it does the other backwards.
+    assert irrelevant.systems["t1"].score.ranking[precise].value == 1.0
+    student = [
+        one.systems["student"].score.ranking[precise].value for one in (relevant, irrelevant)
+    ]
+    assert student[0] != student[1]
+
+
+def test_questions_that_cannot_be_ranked_are_refused(place: Path) -> None:
+    with pytest.raises(UserError, match="no question of test/qa has both right and wrong rows"):
+        run(place, grouped(size=1))
+
+
+def collapse(place: Path) -> None:
+    """Let the student and t2 answer the same class for all rows."""
+    model, tokenizer, card = pair_model.load(place / "stage2")
+    for head in model.heads.parameters():
+        torch.nn.init.zeros_(head)
+    pair_model.save(place / "stage2", model, tokenizer, card=card)
+    given = artifact(place, "t2")
+    identity, notes = logits.read_identity(given), logits.read_notes(given)
+    same = torch.tensor([[1.0, 0.0]]).expand(40, -1)
+
+    def score(rows: Rows, start: int, stop: int) -> torch.Tensor:
+        return same[start:stop].clone()
+
+    parts = place / "parts"
+    logits.write(given.directory, identity, [TEST], notes=notes, score=score, parts=parts)
+
+
+def test_a_collapsed_system_is_named_and_not_compared_with_another(place: Path) -> None:
+    collapse(place)
+    result = run(place)
+    shown = report.sentences(result)
+    for name in ("t2", "student"):
+        assert f"{name} answers 'irrelevant' for nearly all rows" in shown
+        assert result.systems[name].above_baseline == Interval(0.0, 0.0, 0.0)
+        start = f"{name} is not established to be better than the majority class: +0.0 points"
+        assert any(sentence.startswith(start) for sentence in shown)
+    assert not any(sentence.startswith("t1 ") for sentence in shown)
+    # It is worse than t1; beside t2 there is nothing to compare.
+    assert "t1" in result.gains
+    assert "t2" not in result.gains
+    assert report.metrics([result])["qa"]["not_above_baseline"] >= 2
+
+
+def test_a_collapsed_ranking_is_named(place: Path) -> None:
+    collapse(place)
+    result = run(place, grouped())
+    start = "student is not established to be better than a random order: -"
+    assert any(sentence.startswith(start) for sentence in report.sentences(result))
+    assert result.systems["t1"].has_learned
+
+
+def test_the_baseline_knows_only_the_shares_of_the_classes(place: Path) -> None:
+    baseline = run(place).baseline
+    assert baseline.accuracy.value == 0.5
+    assert baseline.log_loss.value == pytest.approx(np.log(2))
+    assert baseline.roc_auc is not None
+    assert baseline.roc_auc.value == 0.5
+    random = run(place, grouped()).baseline.ranking["mean_average_precision"].value
+    # Questions of 4 rows, mostly with 2 right ones: 25/36 by hand for 2 of 4.
+    assert random == pytest.approx(0.66, abs=0.08)
 
 
 def test_a_difference_inside_its_interval_is_not_called_a_gain(place: Path) -> None:
@@ -268,7 +393,7 @@ def test_a_difference_inside_its_interval_is_not_called_a_gain(place: Path) -> N
         "unsure": dataclasses.replace(evaluation.gains["t1"], value=0.01, low=-0.01, high=0.03),
     }
     sentences = report.sentences(dataclasses.replace(evaluation, gains=gains))
-    assert sentences[1:] == [
+    assert sentences[-2:] == [
         "student minus sure: +3.0 points [+1.0, +5.0]",
         "student minus unsure: +1.0 points [-1.0, +3.0], not established: the interval includes 0",
     ]

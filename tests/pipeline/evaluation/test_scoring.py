@@ -32,7 +32,6 @@ def test_a_score_worked_out_by_hand() -> None:
     assert result.roc_auc is not None
     # Of the four pairs of a right and a wrong row, two are won and two tied.
     assert result.roc_auc.value == pytest.approx(0.75)
-    assert result.questions == 0
 
 
 def random_answers(rows: int, classes: int) -> tuple[torch.Tensor, np.ndarray]:
@@ -111,10 +110,9 @@ def test_agreement_is_the_share_of_equal_choices() -> None:
 
 
 def test_a_gain_is_paired_so_that_shared_errors_do_not_widen_it() -> None:
-    labels = np.zeros(1000, dtype=int)
-    worse = np.where(np.arange(1000) < 500, 0, 1)
-    better = np.where(np.arange(1000) < 520, 0, 1)
-    result = scoring.gain(probabilities(better.tolist()), probabilities(worse.tolist()), labels)
+    better = (np.arange(1000) < 520).astype(float)
+    worse = (np.arange(1000) < 500).astype(float)
+    result = scoring.mean(better - worse)
     assert result.value == pytest.approx(0.02)
     # 20 discordant rows, all one way: the standard error is sqrt(0.02 * 0.98 / 1000) = 0.0044;
     # two independent samples would have 0.022 and an interval that holds 0.
@@ -122,9 +120,32 @@ def test_a_gain_is_paired_so_that_shared_errors_do_not_widen_it() -> None:
     assert result.high == pytest.approx(0.02 + 1.96 * 0.0044, abs=0.002)
 
 
-def test_equal_answers_differ_by_nothing() -> None:
-    same = probabilities([0, 1, 0])
-    assert scoring.gain(same, same, np.array([0, 0, 0])) == scoring.Interval(0.0, 0.0, 0.0)
+def test_rows_of_a_question_are_drawn_together() -> None:
+    """100 questions of 10 rows that are all right or all wrong are 100 observations, not 1,000."""
+    hits = np.repeat(np.arange(100) % 2, 10).astype(float)
+    by_row = scoring.mean(hits)
+    by_question = scoring.mean(hits, np.repeat(np.arange(100), 10))
+    assert by_row.value == by_question.value == 0.5
+    assert by_row.high - by_row.low == pytest.approx(2 * 1.96 * 0.5 / 1000**0.5, rel=0.1)
+    assert by_question.high - by_question.low == pytest.approx(2 * 1.96 * 0.5 / 100**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels", "expected"),
+    [
+        ([0] * 100, [0, 1] * 50, 0),
+        ([0] * 96 + [1] * 4, [0, 1] * 50, 0),
+        ([0] * 95 + [1] * 5, [0, 1] * 50, None),
+        # Where one class is rare, so may be its predictions.
+        ([0] * 99 + [1], [0] * 95 + [1] * 5, None),
+        ([2] * 100, [0, 1] * 50, 2),
+        ([0] * 100, [0] * 100, None),
+    ],
+)
+def test_one_class_for_nearly_all_rows_is_noticed(
+    predicted: list[int], labels: list[int], expected: int | None
+) -> None:
+    assert scoring.one_class(np.array(predicted), np.array(labels)) == expected
 
 
 def test_confusion_names_the_classes() -> None:

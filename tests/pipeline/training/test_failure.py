@@ -78,3 +78,37 @@ def test_the_sums_of_an_interrupted_training_go_on() -> None:
     for step in range(3, 6):
         second.add(step, losses[step], rows=1)
     assert second.sums == whole.sums
+
+
+def watch_of(*sixths: float, constant: float = 1.0) -> LossWatch:
+    return LossWatch(constant, 60, [[10 * loss, 10] for loss in sixths])
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"),
+    [
+        # Of a fall from 1.0 to 0.5, the last epoch has 0.04, 0.06 and nothing.
+        ([0.7, 0.54, 0.5], False),
+        ([0.7, 0.56, 0.5], True),
+        ([0.7, 0.4, 0.5], False),
+        # It has not left the constant, or is worse.
+        ([1.0, 1.0], False),
+        ([1.4, 1.1], False),
+    ],
+)
+def test_a_loss_that_falls_steeply_in_the_last_epoch_is_still_falling(
+    validation: list[float], expected: bool
+) -> None:
+    assert watch_of(*[0.5] * 6).is_still_falling(validation) is expected
+
+
+@pytest.mark.parametrize(
+    ("sixths", "expected"),
+    [
+        ((1.0, 0.9, 0.8, 0.7, 0.6, 0.5), True),
+        ((1.0, 0.7, 0.52, 0.51, 0.51, 0.5), False),
+        ((1.0, 1.0, 1.0, 1.0, 1.0, 1.0), False),
+    ],
+)
+def test_of_a_single_epoch_the_last_third_counts(sixths: tuple[float, ...], expected: bool) -> None:
+    assert watch_of(*sixths).is_still_falling([0.5]) is expected

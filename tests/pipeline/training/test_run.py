@@ -132,7 +132,7 @@ def test_no_seed_follows_one_that_learns() -> None:
     @restarting
     def train(name: str, settings: Training) -> Trained:
         asked.append(settings.seed)
-        return Trained([], settings.seed, failed=settings.seed < 6)
+        return Trained([], settings.seed, failed=settings.seed < 6, still_falling=False)
 
     assert train("t1", Training(lr=1, epochs=1, seed=4, restarts=9)).seed == 6
     assert asked == [4, 5, 6]

@@ -1,0 +1,160 @@
+"""The commands of README and docs run, those of long trainings on tiny stand-ins."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import project
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from closure import ROOT
+from conftest import pairs, tiny_params
+from dvc.cli import parse_args
+from project import run, stages_run
+
+from pipeline.core import settings
+from pipeline.preflight import Params
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each command in a shell script, without variables in front of it."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    for line in joined.splitlines():
+        command: list[str] = []
+        for word in [*shlex.split(line, comments=True), "&&"]:
+            if word != "&&":
+                command.append(word)
+                continue
+            while command and re.match(r"[A-Z_]+=", command[0]):
+                del command[0]
+            if command:
+                yield command
+            command = []
+
+
+def blocks(page: Path) -> list[str]:
+    """The shell scripts of a page, its longer ones and those in a line of text."""
+    text = page.read_text()
+    programs = r"(?:[A-Z_]+=\S+ )*(?:dvc|make|git|pip|pytest|python) "
+    short = re.findall(rf"`({programs}[^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [*re.findall(r"```sh\n(.*?)```", text, re.DOTALL), *short]
+
+
+def in_comments(profile: Path) -> str:
+    """The shell script in the comments at the start of a profile."""
+    comments = [line[2:] for line in profile.read_text().splitlines() if line.startswith("# ")]
+    script = "\n".join(comments)
+    return "\n".join(re.findall(r"^dvc (?:.*\\\n)*.*$", script, re.MULTILINE))
+
+
+SCRIPTS = [(page, block) for page in PAGES for block in blocks(page)]
+SCRIPTS += [(profile, in_comments(profile)) for profile in PROFILES]
+
+
+def test_the_pages_have_commands() -> None:
+    found = [command for _, script in SCRIPTS for command in commands(script)]
+    assert ["dvc", "exp", "run", "-S", "alpha=0.5"] in found
+    assert sum(command[0] == "dvc" for command in found) > 30
+    assert sum("task=web" in command for command in found) == 2
+
+
+@cache
+def stages() -> set[str]:
+    listed = run(ROOT, "dvc", "stage", "list", "--name-only").split()
+    return {name for stage in listed for name in (stage, stage.split("@")[0])}
+
+
+@pytest.mark.parametrize(("page", "script"), SCRIPTS)
+def test_a_documented_command_is_one_that_its_program_knows(page: Path, script: str) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for program, *words in commands(script):
+        if program == "make":
+            assert set(words) <= set(targets)
+        elif program == "dvc":
+            # It ends the process if it does not know a word.
+            given = parse_args(words)
+            if words[0] in ("repro", "pull"):
+                named = [name for name in given.targets if not name.endswith("dvc.yaml")]
+                assert set(named) <= stages()
+        elif program == "cp" or (program == "python" and words[0] != "-m"):
+            assert (ROOT / words[0]).exists()
+
+
+def test_the_settings_for_ones_own_corpus_in_readme_are_valid() -> None:
+    (block,) = re.findall(
+        r"```yaml\n(general: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    default = (ROOT / "params.yaml").read_text()
+    start, end = default.index("general:"), default.index("pretrained:")
+    content = yaml.safe_load(default[:start] + block + default[end:])
+    assert settings.check(Params, content).task == "mine"
+    assert set(content) == set(yaml.safe_load(default))
+
+
+@pytest.mark.slow
+def test_the_first_commands_of_readme(place: Path) -> None:
+    (script,) = [block for block in blocks(ROOT / "README.md") if "metrics diff" in block]
+    shown = {" ".join(words): run(place, *words) for words in commands(script) if words[0] == "dvc"}
+    assert stages_run(shown["dvc exp run -S alpha=0.5"]) == ["finetune_student", "evaluate"]
+    assert "qa.student.log_loss" in shown["dvc metrics diff"]
+    assert "alpha" in shown["dvc exp show --only-changed"]
+    assert "index.html" in shown["dvc plots show"]
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """A project whose profiles are the real ones, with tiny weights and corpora."""
+    root = tmp_path_factory.mktemp("profiles")
+    directory = project.create(root / "project", tiny_params(root, tiny_bert))
+    for profile in PROFILES:
+        text = profile.read_text()
+        for old, new in (
+            (r"package:\w+", str(tiny_bert)),
+            (r"max_length: \d+", "max_length: 16"),
+            (r"validation_rows: \d+", "validation_rows: 20"),
+            (r"layers: 3", "layers: 1"),
+        ):
+            text = re.sub(old, new, text)
+        (directory / "profiles").mkdir(exist_ok=True)
+        (directory / "profiles" / profile.name).write_text(text)
+        for name, corpus in settings.read(profile)["corpora"].items():
+            write_corpus(directory / corpus["source"], corpus, seed=sum(name.encode()))
+    project.commit(directory, "profiles")
+    return directory
+
+
+def write_corpus(source: Path, corpus: dict[str, Any], seed: int) -> None:
+    """Tiny splits with the columns of a corpus."""
+    if ".." not in source.parts:
+        return
+    source.mkdir(parents=True, exist_ok=True)
+    for number, split in enumerate(sorted(set(corpus["splits"].values()))):
+        table = pairs(60, seed * 10 + number)
+        names = [corpus["text_a"], corpus.get("text_b"), corpus.get("label", "label") or "label"]
+        table = table.rename_columns(names)
+        if soft := corpus.get("soft_label"):
+            table = table.append_column(
+                soft, [[label * 0.8 + 0.1 for label in table[2].to_pylist()]]
+            )
+        pq.write_table(table, source / f"{split}.parquet")
+
+
+@pytest.mark.slow
+def test_the_commands_that_reproduce_the_results(stand_in: Path) -> None:
+    (script,) = [block for block in blocks(ROOT / "docs/results.md") if "task=web" in block]
+    for command in commands(script):
+        if command[0] == "export":
+            continue
+        output = run(stand_in, *command)
+        if "exp" in command:
+            assert "finetune_student" in stages_run(output)
+    task = settings.read(stand_in / "params.yaml")["task"]
+    assert f"Results on the test set '{task}'" in (stand_in / "metrics/results.md").read_text()
+    assert task == "web"
