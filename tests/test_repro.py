@@ -5,15 +5,16 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import families
 import project
+import pyarrow.parquet as pq
 import pytest
-import vl_convert
 import yaml
-from conftest import COLOURS, FILLERS, THINGS
+from conftest import COLOURS, FILLERS, THINGS, pairs
 from project import ROOT, run, stages_run
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForSequenceClassification
@@ -59,6 +60,55 @@ def test_a_larger_pool_reruns_no_teacher_and_no_dump_of_the_task(place: Path) ->
     general = [f"dump_general_logits@t{i}" for i in (1, 2)]
     expected = ["download", *general, "distill", *STUDENT]
     assert sorted(stages_run(run(place, "dvc", "repro"))) == sorted(expected)
+
+
+def test_another_test_set_is_dumped_and_evaluated_and_trains_nothing(
+    place: Path, tmp_path: Path
+) -> None:
+    before = json.loads((place / "metrics/evaluation.json").read_text())["qa"]
+    pq.write_table(pairs(50, 9), tmp_path / "sample.parquet")
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    newer = {"source": str(tmp_path), "splits": {"test": "sample"}}
+    params["corpora"]["newer"] = {**newer, "label_names": params["corpora"]["qa"]["label_names"]}
+    params["tests"] = ["qa", "newer"]
+    project.write_params(place, params)
+    dumped = [f"dump_test_logits@newer-t{i}" for i in (1, 2)]
+    output = run(place, "dvc", "repro")
+    assert sorted(stages_run(output)) == sorted(["download", *dumped, "evaluate"])
+    metrics = json.loads((place / "metrics/evaluation.json").read_text())
+    assert metrics["newer"]["rows"] == 50
+    for own in (before, metrics["qa"]):
+        del own["student"]["speedup"]
+    assert metrics["qa"] == before
+    results = (place / "metrics/results.md").read_text()
+    for name, count in (("qa", 60), ("newer", 50)):
+        assert f"Results on the test set '{name}': {count} rows" in results
+    with (place / "metrics/confusion.csv").open() as file:
+        tests = [line["test"] for line in csv.DictReader(file)]
+    assert (tests.count("qa"), tests.count("newer")) == (60, 50)
+    # Other rows in it are dumped and evaluated; the other test set is not.
+    pq.write_table(pairs(30, 10), tmp_path / "sample.parquet")
+    output = run(place, "dvc", "repro", "-f", "--single-item", "download")
+    output = run(place, "dvc", "repro")
+    assert sorted(stages_run(output)) == sorted([*dumped, "evaluate"])
+
+
+def test_results_on_other_test_rows_are_not_shown_as_if_they_were_on_these(place: Path) -> None:
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    params["corpora"]["qa"]["rows"] = {"pool": 10, "train": 100_000}
+    project.write_params(place, params)
+    before = (place / "metrics/results.md").read_bytes()
+    run(place, "dvc", "repro", "download")
+    assert (place / "metrics/results.md").read_bytes() == before
+    params["corpora"]["qa"]["rows"] = {"test": 40}
+    project.write_params(place, params)
+    run(place, "dvc", "repro", "download")
+    said = (place / "metrics/results.md").read_text()
+    assert said == "There are no results for these corpora yet: run `dvc repro`.\n"
+    for name in ("evaluation.json", "scores.csv", "confusion.csv", "calibration.csv"):
+        assert not (place / "metrics" / name).exists()
+    assert "evaluate" in stages_run(run(place, "dvc", "repro"))
+    assert "'qa': 40 rows" in (place / "metrics/results.md").read_text()
 
 
 def test_the_general_corpus_has_its_own_teacher_that_the_others_continue(
@@ -234,8 +284,9 @@ def test_a_wrong_setting_stops_before_any_work_with_one_sentence(
 
 def test_the_page_of_plots_is_drawn_in_a_browser_without_a_network(place: Path) -> None:
     (place / ".venv").mkdir()
-    # As `make install` does.
-    (place / ".venv/vega.js").write_text(vl_convert.javascript_bundle())
+    makefile = (ROOT / "Makefile").read_text()
+    (code,) = re.findall(r'python -c "(.*)" > \$\(VENV\)/vega.js', makefile)
+    (place / ".venv/vega.js").write_text(run(place, sys.executable, "-c", code))
     run(place, "dvc", "plots", "show")
     page = place / "dvc_plots/index.html"
     for column in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):

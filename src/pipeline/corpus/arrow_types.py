@@ -5,8 +5,11 @@ import pyarrow as pa
 
 def with_usual_types(table: pa.Table) -> pa.Table:
     """Texts and lists as Arrow usually has them; other libraries write large or viewed ones."""
-    fields = [field.with_type(_usual_type(field.type)) for field in table.schema]
-    return table.cast(pa.schema(fields))
+    for i, field in enumerate(table.schema):
+        usual = field.with_type(_usual_type(field.type))
+        if usual != field:
+            table = table.set_column(i, usual, table[i].cast(usual.type))
+    return table
 
 
 def _usual_type(kind: pa.DataType) -> pa.DataType:

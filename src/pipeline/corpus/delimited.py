@@ -36,9 +36,8 @@ def quoting_and_rows(where: str, paths: Sequence[Path], delimiter: str) -> tuple
 
 
 def _open(path: Path) -> TextIO:
-    # Characters that are not UTF-8 are refused, with their column, when the texts are read.
     file: TextIO = fsspec.open(
-        str(path), "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
+        str(path), "rt", compression="infer", encoding="utf-8-sig", newline=""
     ).open()
     return file
 

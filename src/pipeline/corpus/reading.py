@@ -74,7 +74,7 @@ def _load(
             paths = [glob.escape(str(path.resolve())) for path in files]
             settings = {"data_files": {split: paths}}
         if files and (delimiter := delimiter_of(files[0])):
-            with explained(f"{where}: its files could not be read", "write them again"):
+            with explained(f"{where}: its files could not be read", "write them again, in UTF-8"):
                 quoting, expected_rows = quoting_and_rows(where, files, delimiter)
             # By default a passage that says "None" or "NA" counts as missing.
             settings |= {"keep_default_na": False, "na_values": [""], "quoting": quoting}
