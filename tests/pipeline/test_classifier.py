@@ -65,7 +65,7 @@ def test_names_that_differ_are_mapped(tmp_path: Path) -> None:
     save(["irrelevant", "relevant"])
     expected = dumped(fetched())
     save(["LABEL_0", "LABEL_1"])
-    with pytest.raises(UserError, match="'ready' scores the classes LABEL_0, LABEL_1, but task/te"):
+    with pytest.raises(UserError, match="'ready' scores the classes LABEL_0, LABEL_1, but test/qa"):
         dumped(fetched())
     names = {"LABEL_0": "irrelevant", "LABEL_1": "relevant"}
     torch.testing.assert_close(dumped(fetched(label_names=names)), expected)

@@ -63,6 +63,8 @@ class Corpus(Settings):
     validation_rows: Annotated[Whole, Field(ge=0)] = 0
     """Maximum number of rows to take from train for validation, in whole groups, if the source has
     no validation split."""
+    test_rows: Annotated[Whole, Field(ge=0)] = 0
+    """The same for the test split."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Corpus":
@@ -73,19 +75,23 @@ class Corpus(Settings):
         for role, split in self.splits.items():
             expected = "a name of a split; the directory of its files is the source"
             require("/" not in split and "\\" not in split, f"splits.{role}", split, expected)
-        if self.validation_rows:
-            splits = dict(self.splits)
-            require("train" in splits, "splits", splits, "given with train, for validation_rows")
-            require(
-                "validation" not in splits,
-                "validation_rows",
-                self.validation_rows,
-                "0 if splits.validation is given",
-            )
+        splits = dict(self.splits)
+        for role, rows in self.taken_from_train.items():
+            setting = f"{role}_rows"
+            require("train" in splits, "splits", splits, f"given with train, for {setting}")
+            require(role not in splits, setting, rows, f"0 if splits.{role} is given")
+        expected = "0, because a soft_label is no gold label"
+        require(not (self.test_rows and self.soft_label), "test_rows", self.test_rows, expected)
         return self
 
+    @property
+    def taken_from_train(self) -> dict[Role, int]:
+        """The roles whose rows are taken from train, in this order, and how many at most."""
+        wanted: dict[Role, int] = {"test": self.test_rows, "validation": self.validation_rows}
+        return {role: rows for role, rows in wanted.items() if rows}
+
     def serves_as(self, role: Role) -> bool:
-        return role in self.splits or (role == "validation" and self.validation_rows > 0)
+        return role in self.splits or role in self.taken_from_train
 
 
 @dataclass(frozen=True)

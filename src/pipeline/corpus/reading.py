@@ -13,6 +13,8 @@ from pipeline.corpus.columns import Corpus, Role, Split
 from pipeline.corpus.delimited import delimiter_of, quoting_and_rows
 
 DOCS = "docs"
+FILES = "files"
+"""How ``datasets`` calls a split that is read from files of a directory."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -70,9 +72,9 @@ def _load(
         files = sorted(path for path in directory.iterdir() if path.name.startswith(f"{split}."))
         _refuse_unreadable(where, files)
         if files:
-            # By default only a few well-known names count as splits.
+            # Under a name of our own: few names count as splits, and `all` has another meaning.
             paths = [glob.escape(str(path.resolve())) for path in files]
-            settings = {"data_files": {split: paths}}
+            settings = {"data_files": {FILES: paths}}
         if files and (delimiter := delimiter_of(files[0])):
             with explained(f"{where}: its files could not be read", "write them again, in UTF-8"):
                 quoting, expected_rows = quoting_and_rows(where, files, delimiter)
@@ -88,7 +90,8 @@ def _load(
         "name a dataset on a hub that this machine can reach, or a local directory with one "
         "Parquet, CSV or JSON lines file per split, in UTF-8",
     ):
-        dataset = load_dataset(corpus.source, split=split, **settings).flatten()
+        loaded = FILES if "data_files" in settings else split
+        dataset = load_dataset(corpus.source, split=loaded, **settings).flatten()
     if expected_rows not in (None, len(dataset)):
         raise UserError(
             f"{where}: {len(dataset):,} rows were read of {expected_rows:,} in its files: write "

@@ -1,11 +1,10 @@
 """Choose the rows of a split: usable, each pair once, and questions as a whole."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.rows import UNLABELLED, row_ids
@@ -32,7 +31,7 @@ class ScannedSplit:
     groups: np.ndarray | None
     """Hash of the group, if the corpus has groups."""
     questions: np.ndarray | None
-    """Hash of the first text, if any corpus has groups."""
+    """Hash of the first text without differences in case and spaces, if any corpus has groups."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,10 @@ def scan(split: Split, *, with_questions: bool) -> ScannedSplit:
         empty.append(pc.or_(*blank).to_numpy())
         unlabelled.append(batch["label"].to_numpy() == UNLABELLED)
         if split.corpus.group:
-            groups.append(_hashes(batch["group"]))
+            groups.append(_hashes(batch["group"].to_pylist()))
         if with_questions:
-            questions.append(_hashes(batch["text_a"]))
+            texts = batch["text_a"].to_pylist()
+            questions.append(_hashes(" ".join(text.casefold().split()) for text in texts))
     return ScannedSplit(
         split,
         np.concatenate(ids),
@@ -87,24 +87,24 @@ def scan(split: Split, *, with_questions: bool) -> ScannedSplit:
     )
 
 
-def _hashes(texts: pa.ChunkedArray) -> np.ndarray:
-    digests = (
-        hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts.to_pylist()
-    )
+def _hashes(texts: Iterable[str]) -> np.ndarray:
+    digests = (hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
     return np.frombuffer(b"".join(digests), dtype="S16")
 
 
 def candidates(
     scan: Callable[[str, Role], ScannedSplit], name: str, corpus: Corpus, role: Role
 ) -> Selection:
-    """The rows of ``role`` before cleaning. ``validation_rows`` takes some of train."""
-    taken_from_train = corpus.validation_rows if role in ("train", "validation") else 0
-    scanned = scan(name, "train" if taken_from_train else role)
-    selected = np.ones(len(scanned.ids), dtype=bool)
-    if taken_from_train:
-        for_validation = _sample(scanned, np.arange(len(scanned.ids)), taken_from_train)
-        selected = for_validation if role == "validation" else ~for_validation
-    return Selection(scanned, selected, {})
+    """The rows of ``role`` before cleaning, of which some may be taken from train."""
+    scanned = scan(name, "train" if role in corpus.taken_from_train else role)
+    rest = np.ones(len(scanned.ids), dtype=bool)
+    if role == "train" or role in corpus.taken_from_train:
+        for taking, count in corpus.taken_from_train.items():
+            taken = _sample(scanned, np.flatnonzero(rest), count)
+            if taking == role:
+                return Selection(scanned, taken, {})
+            rest &= ~taken
+    return Selection(scanned, rest, {})
 
 
 def clean(

@@ -103,6 +103,42 @@ def test_carved_validation_shares_no_question_with_train(tmp_path: Path) -> None
     assert not set(found["train"]) & set(found["validation"])
 
 
+def test_one_file_is_split_by_question_into_test_validation_and_train(tmp_path: Path) -> None:
+    source = write(tmp_path / "s", all=ranked(0, 100))
+    splits = {"train": "all", "pool": "all"}
+    cards = download(
+        tmp_path, mine=corpus(source, splits=splits, test_rows=245, validation_rows=121)
+    )
+    assert {name: card["rows"] for name, card in cards.items()} == {
+        "mine": 240,
+        "validation": 120,
+        "train": 840,
+        "pool": 840,
+    }
+    places = (("test", "mine"), ("task", "validation"), ("task", "train"))
+    found = [set(questions(tmp_path, *place)) for place in places]
+    assert len(set.union(*found)) == 100
+    assert found[2] == set(questions(tmp_path, "general", "pool"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"test_rows": 10}, "'test_rows' is 10, but must be 0 if splits.test is given"),
+        ({"splits": {"pool": "a"}, "test_rows": 10}, "must be given with train, for test_rows"),
+        (
+            {"splits": {"train": "a"}, "test_rows": 10, "soft_label": "x"},
+            "must be 0, because a soft_label is no gold label",
+        ),
+    ],
+)
+def test_rows_are_taken_from_train_for_what_the_source_lacks(
+    changes: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        corpus(tmp_path, **changes)
+
+
 def test_a_sample_of_questions_depends_on_their_names_only(tmp_path: Path) -> None:
     table = ranked(0, 50)
     chosen = []
@@ -121,6 +157,10 @@ def test_a_question_of_the_test_split_is_in_no_other_with_other_passages(
     """Also where ids start again in each file, so that the same id is another question."""
     train = pa.concat_tables([ranked(0, 30), ranked(100, 105, version=1)])
     source = write(tmp_path / "s", train=train, test=ranked(100, 110))
+    texts = train["question"].to_pylist()
+    texts[-CANDIDATES:] = ["  What is\t104 "] * CANDIDATES
+    train = train.set_column(1, "question", pa.array(texts))
+    source = write(tmp_path / "s", train=train)
     if group == "id":
         ids = [f"q{i // CANDIDATES}" for i in range(len(train))]
         source = write(tmp_path / "s", train=train.set_column(0, "id", pa.array(ids)))
