@@ -48,8 +48,8 @@ class Params(Settings):
     task: Text
     """The corpus with the gold labels on which the student is fine-tuned."""
     tests: Annotated[tuple[Text, ...], Field(min_length=1)]
-    """Corpora on whose test splits teachers and student are scored, each by itself. Adding one
-    trains nothing again. The study uses the first one."""
+    """Corpora on whose test splits teachers and student are scored, each by itself. Adding one at
+    the end trains nothing again. The study uses the first one, and trains its students for it."""
     corpora: dict[str, Corpus]
     """Corpora by name; ``general``, ``task`` and ``tests`` choose from them."""
     pretrained: dict[str, Pretrained]

@@ -120,7 +120,7 @@ BYTES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
         "column 'label', row 1: nan is not a whole number",
     ),
     "empty CSV": ("csv", lambda content: b"", "train.csv is empty"),
-    "only a header": ("csv", lambda content: content.split(b"\n")[0], "could not be read"),
+    "only a header": ("csv", lambda content: content.split(b"\n")[0], "has no rows below its"),
     "Latin-1 in CSV": ("csv", lambda content: content.replace(b"answer", b"\xe9"), "UTF-8"),
     "UTF-16 in CSV": ("csv", lambda content: content.decode().encode("utf-16"), "UTF-8"),
     "an open quote beside closed ones": (
@@ -151,7 +151,7 @@ BYTES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "label beyond 64 bits in CSV": (
         "csv",
         lambda content: content.replace(b"answer 0,0", b"answer 0," + b"9" * 25),
-        "could not be read",
+        "is not in 0 to 1 or -1",
     ),
     "bytes": ("csv", lambda content: bytes(range(256)) * 10, "in UTF-8"),
     "not gzip": ("csv.gz", lambda content: content, "could not be read"),

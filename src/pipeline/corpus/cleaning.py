@@ -1,7 +1,7 @@
 """Clean corpora: one Arrow file per split, and a card that counts the rows that were left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,14 @@ def download(
         own = [candidates(scanned, name, corpora[name], role) for name in names]
         caps = [corpora[name].rows.get(role) for name in names]
         selected = clean(own, seen, caps, labelled=role != "pool")
-        if not any(selection.kept.any() for selection in selected):
-            raise UserError(
-                f"{place}/{split} has no rows left: check the corpora that params.yaml names for "
-                "it, and if they limit rows or validation_rows, that a question has no more."
-            )
+        for name, selection in zip(names, selected, strict=True):
+            if not selection.kept.any():
+                reasons = [f"{why} {n:,}" for why, n in selection.left_out.items() if n]
+                left_out = ", ".join(reasons).replace("_", " ") or "none"
+                raise UserError(
+                    f"corpus '{name}' has no rows left for {place}/{split} (left out: {left_out}): "
+                    "give it other rows. If it limits them, no question may have more than that."
+                )
         selections[place, split] = selected
 
     selections: dict[tuple[str, str], list[Selection]] = {}
@@ -129,7 +132,7 @@ def _write_place(
         for split, selections in splits.items():
             kept = _write(draft, place, split, selections)
             if split != "pool" or place == "test":
-                _refuse_one_class(kept)
+                _refuse_useless(kept)
             card["splits"][split] = _describe(kept, selections)
         write_json(draft / "card.json", card)
     return card
@@ -158,7 +161,7 @@ def _write(directory: Path, place: str, split: str, selections: list[Selection])
     right = corpora[0].relevant_label if ranked else None
     rows.write(directory / f"{split}.arrow", tables(), label_names, relevant_label=right)
     table = rows.read("", split, directory).table
-    return Rows(f"{place}/{split}", table, label_names)
+    return Rows(f"{place}/{split}", table, label_names, right)
 
 
 def _kept_rows(selection: Selection) -> Iterator[pa.Table]:
@@ -180,7 +183,15 @@ def _in_full_batches(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     yield waiting.combine_chunks()
 
 
-def _refuse_one_class(kept: Rows) -> None:
+def _refuse_useless(kept: Rows) -> None:
+    if kept.groups is not None and kept.relevant_label is not None:
+        right = kept.labels == kept.label_names.index(kept.relevant_label)
+        by_right = [set(compress(kept.groups, mask)) for mask in (right, ~right)]
+        if not set.intersection(*by_right):
+            raise UserError(
+                f"no question of {kept.name} has both right and wrong rows, so that there is "
+                "nothing to rank: correct group or relevant_label in params.yaml, or remove group."
+            )
     if len(classes := np.unique(kept.labels)) < 2:
         raise UserError(
             f"{kept.name} has rows of one class only, '{kept.label_names[classes[0]]}': give it a "

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pipeline.core.errors import UserError
 from pipeline.core.rows import BATCH_ROWS, UNLABELLED
 from pipeline.core.settings import Settings, Text, Whole, require
-from pipeline.corpus.arrow_types import is_number, with_usual_types
+from pipeline.corpus.arrow_types import as_names_or_numbers, is_number, with_usual_types
 
 Role = Literal["test", "validation", "train", "pool"]
 """What a split may serve as."""
@@ -38,7 +38,7 @@ class Corpus(Settings):
     splits: dict[Role, Text]
     """For each role (test, validation, train, pool) the split of the source that serves as it.
 
-    One split may serve as both train and pool. A corpus with test alone can be one of ``tests``.
+    One split may be both train and pool. A corpus with test alone can be one of ``tests``.
     """
     text_a: Text = "text_a"
     """Column of the question or premise."""
@@ -77,9 +77,8 @@ class Corpus(Settings):
             require("/" not in split and "\\" not in split, f"splits.{role}", split, expected)
         splits = dict(self.splits)
         for role, rows in self.taken_from_train.items():
-            setting = f"{role}_rows"
-            require("train" in splits, "splits", splits, f"given with train, for {setting}")
-            require(role not in splits, setting, rows, f"0 if splits.{role} is given")
+            require("train" in splits, "splits", splits, f"given with train, for {role}_rows")
+            require(role not in splits, f"{role}_rows", rows, f"0 if splits.{role} is given")
         expected = "0, because a soft_label is no gold label"
         require(not (self.test_rows and self.soft_label), "test_rows", self.test_rows, expected)
         return self
@@ -87,8 +86,8 @@ class Corpus(Settings):
     @property
     def taken_from_train(self) -> dict[Role, int]:
         """The roles whose rows are taken from train, in this order, and how many at most."""
-        wanted: dict[Role, int] = {"test": self.test_rows, "validation": self.validation_rows}
-        return {role: rows for role, rows in wanted.items() if rows}
+        taken: dict[Role, int] = {"test": self.test_rows, "validation": self.validation_rows}
+        return {role: rows for role, rows in taken.items() if rows}
 
     def serves_as(self, role: Role) -> bool:
         return role in self.splits or role in self.taken_from_train
@@ -143,9 +142,11 @@ class Split:
             ends = np.arange(len(soft) + 1, dtype=np.int32) * soft.shape[1]
             columns["soft_label"] = pa.ListArray.from_arrays(ends, soft.ravel())
         if corpus.group is not None:
-            missing = table[corpus.group].is_null()
-            self._refuse(corpus.group, missing, table[corpus.group], rows, "names no group")
-            columns["group"] = self._groups(table[corpus.group])
+            groups = self._groups(table[corpus.group])
+            # A row without a text is left out, and may have no group.
+            missing = pc.and_(groups.is_null(), pc.not_equal(columns["text_a"], ""))
+            self._refuse(corpus.group, missing, groups, rows, "names no group")
+            columns["group"] = groups.fill_null("")
         return pa.table({**columns, "label": labels})
 
     def _one_row_per_passage(self, table: pa.Table, start: int) -> tuple[pa.Table, np.ndarray]:
@@ -190,6 +191,8 @@ class Split:
                 f"{self.where}, column '{column}' declares the classes {', '.join(order)}, but "
                 f"{self.setting}.label_names has {', '.join(names)}: give the same names."
             )
+        if order is None:
+            values = as_names_or_numbers(values, names)
         if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
             values = values.cast(pa.int64())
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):

@@ -8,9 +8,9 @@ import fsspec
 import pyarrow as pa
 
 from pipeline.core.errors import UserError, explained
-from pipeline.corpus import docstrings
+from pipeline.corpus import delimited, docstrings
 from pipeline.corpus.columns import Corpus, Role, Split
-from pipeline.corpus.delimited import delimiter_of, quoting_and_rows
+from pipeline.corpus.delimited import Layout, delimiter_of
 
 DOCS = "docs"
 FILES = "files"
@@ -45,14 +45,17 @@ def open_split(name: str, corpus: Corpus, role: Role) -> Split:
         if (column := getattr(corpus, key)) is not None
     }
     for key, column in columns.items():
+        if role == "pool" and key in ("label", "group") and column not in table.column_names:
+            # Labels of a pool are not read, and its rows may belong to no question.
+            corpus = corpus.model_copy(update={key: None})
+            continue
         if column not in table.column_names:
             raise UserError(
                 f"{where} has no column '{column}' but {', '.join(table.column_names)}: "
                 f"correct {setting}.{key}."
             )
-    return Split(
-        corpus, where, setting, table.select(list(dict.fromkeys(columns.values()))), class_names
-    )
+    present = [column for column in dict.fromkeys(columns.values()) if column in table.column_names]
+    return Split(corpus, where, setting, table.select(present), class_names)
 
 
 def _load(
@@ -60,26 +63,23 @@ def _load(
 ) -> tuple[pa.Table, list[str] | None]:
     """The split as an Arrow table mapped from disk, and the class names in the source."""
     # Imported here, because the docs corpus does not need it.
-    from datasets import ClassLabel, disable_progress_bars, load_dataset
+    from datasets import (
+        ClassLabel,
+        disable_progress_bars,
+        load_dataset,
+        load_dataset_builder,
+    )
     from datasets.utils import logging
 
     disable_progress_bars()
     # It would log each error that is raised as well.
     logging.set_verbosity(logging.CRITICAL)
     settings: dict[str, Any] = {"name": corpus.config, "revision": corpus.revision}
+    files: list[Path] = []
     expected_rows = None
     if (directory := Path(corpus.source)).is_dir():
         files = sorted(path for path in directory.iterdir() if path.name.startswith(f"{split}."))
         _refuse_unreadable(where, files)
-        if files:
-            # Under a name of our own: few names count as splits, and `all` has another meaning.
-            paths = [glob.escape(str(path.resolve())) for path in files]
-            settings = {"data_files": {FILES: paths}}
-        if files and (delimiter := delimiter_of(files[0])):
-            with explained(f"{where}: its files could not be read", "write them again, in UTF-8"):
-                quoting, expected_rows = quoting_and_rows(where, files, delimiter)
-            # By default a passage that says "None" or "NA" counts as missing.
-            settings |= {"keep_default_na": False, "na_values": [""], "quoting": quoting}
     elif corpus.revision is None:
         raise UserError(
             f"{where}: '{corpus.source}' is not a directory here, and a dataset on the hub needs a "
@@ -90,7 +90,19 @@ def _load(
         "name a dataset on a hub that this machine can reach, or a local directory with one "
         "Parquet, CSV or JSON lines file per split, in UTF-8",
     ):
-        loaded = FILES if "data_files" in settings else split
+        if directory.is_dir() and not files:
+            # A clone of a hub repository may have them elsewhere.
+            found = load_dataset_builder(corpus.source, **settings).config.data_files or {}
+            files = [Path(name) for name in found.get(split, []) if delimiter_of(Path(name))]
+        if files:
+            # Under a name of our own: few names count as splits, and `all` has another meaning.
+            paths = [glob.escape(str(path.resolve())) for path in files]
+            settings = {"data_files": {FILES: paths}}
+        if files and (delimiter := delimiter_of(files[0])):
+            layout = delimited.layout(where, files, delimiter)
+            expected_rows = layout.rows
+            settings |= _for_pandas(corpus, layout)
+        loaded = FILES if files else split
         dataset = load_dataset(corpus.source, split=loaded, **settings).flatten()
     if expected_rows not in (None, len(dataset)):
         raise UserError(
@@ -101,6 +113,21 @@ def _load(
     label = getattr(label, "feature", label)
     class_names = label.names if isinstance(label, ClassLabel) else None
     return _lists_by_field(dataset.data.table), class_names
+
+
+def _for_pandas(corpus: Corpus, layout: Layout) -> dict[str, Any]:
+    """How pandas, which reads CSV for ``datasets``, takes all cells but scores as they are.
+
+    By default it guesses types, some thousand rows at a time: ids such as 007 become numbers, and a
+    passage that says "None" or "NA" counts as missing.
+    """
+    from datasets import Features, Value
+
+    settings = {"quoting": layout.quoting, "keep_default_na": False, "na_values": [""]}
+    if len(set(layout.header)) < len(layout.header):
+        return settings
+    types = {name: "float64" if name == corpus.soft_label else "string" for name in layout.header}
+    return {**settings, "features": Features({name: Value(own) for name, own in types.items()})}
 
 
 def _refuse_unreadable(where: str, files: list[Path]) -> None:

@@ -163,7 +163,7 @@ def _sample(scanned: ScannedSplit, positions: np.ndarray, count: int) -> np.ndar
     """A mask [rows] of at most ``count`` of the rows at ``positions``, in whole groups.
 
     Rows, or groups, are taken in the order of their hashes, so that the sample depends on nothing
-    else. It ends before the first group that would be too much.
+    else. A group that would be too much is passed over.
     """
     mask = np.zeros(len(scanned.ids), dtype=bool)
     if scanned.groups is None:
@@ -173,5 +173,11 @@ def _sample(scanned: ScannedSplit, positions: np.ndarray, count: int) -> np.ndar
         _, group, sizes = np.unique(
             scanned.groups[positions], return_inverse=True, return_counts=True
         )
-        mask[positions] = (sizes.cumsum() <= count)[group]
+        fits = sizes.cumsum() <= count
+        total = int(sizes[fits].sum())
+        for number in np.flatnonzero(~fits):
+            if total + sizes[number] <= count:
+                fits[number] = True
+                total += int(sizes[number])
+        mask[positions] = fits[group]
     return mask

@@ -216,17 +216,11 @@ def _compare(
 
 
 def _questions(test: Rows) -> tuple[Questions | None, int]:
-    """The questions of a test set, if it has any that can be ranked, and the right class."""
+    """The questions of a test set, if it is ranked, and the number of the right class."""
     if test.groups is None or test.relevant_label is None:
         return None, -1
     relevant = test.label_names.index(test.relevant_label)
-    asked = ranking.questions(test.groups, test.labels == relevant)
-    if not asked.mixed.any():
-        raise UserError(
-            f"no question of {test.name} has both right and wrong rows, so that there is nothing "
-            "to rank: correct group or relevant_label, or remove group, in params.yaml."
-        )
-    return asked, relevant
+    return ranking.questions(test.groups, test.labels == relevant), relevant
 
 
 def _name_of(number: int | None, names: Sequence[str]) -> str | None:

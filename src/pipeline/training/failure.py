@@ -43,13 +43,18 @@ class LossWatch:
         least ``STEEP`` of its fall must be that of the last epoch. Of a single epoch, in which each
         row is new, it is the training loss of the last third of the steps.
         """
-        before, last = validation[-2:] if len(validation) > 1 else (self._third(1), self._third(2))
+        if len(validation) > 1:
+            before, last = validation[-2:]
+        elif all(rows for _, rows in self.sums[2:]):
+            before, last = self._third(1), self._third(2)
+        else:
+            return False
         return 0 < STEEP * (self.constant - last) < before - last
 
     def _third(self, third: int) -> float:
         """The mean loss of a third of the steps, from 0."""
         (first_loss, first_rows), (second_loss, second_rows) = self.sums[2 * third : 2 * third + 2]
-        return (first_loss + second_loss) / max(first_rows + second_rows, 1)
+        return (first_loss + second_loss) / (first_rows + second_rows)
 
 
 def constant_loss(

@@ -202,7 +202,7 @@ def test_a_bad_row_is_named(tmp_path: Path, change: dict[str, Any], sentence: st
     ("labels", "sentence"),
     [
         ([1] * 60, "test/qa has rows of one class only, 'relevant'"),
-        ([-1] * 60, "test/qa has no rows left"),
+        ([-1] * 60, "'qa' has no rows left for test/qa .left out: unlabelled 60"),
     ],
 )
 def test_a_useless_evaluation_split_is_refused(
@@ -468,7 +468,8 @@ def test_csv_cells_that_look_missing_to_pandas_are_texts(tmp_path: Path) -> None
         ([1.0, None], [1, -1]),
         ([None, None], [-1, -1]),
         (["relevant", None], [1, -1]),
-        (["1", "0"], "'1' is not one of irrelevant, relevant"),
+        (["1", "0"], [1, 0]),
+        (["relevant", "0"], "row 1: '0' is not one of irrelevant, relevant"),
         ([0.5, 1.0], "row 0: 0.5 is not a whole number"),
         ([[1], [0]], "but a label is a class name or a whole number"),
     ],

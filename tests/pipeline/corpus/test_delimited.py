@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.core import settings
@@ -17,17 +18,24 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-def read(directory: Path, **files: str) -> list[tuple[str, str, int]]:
-    """The rows of a split of these files, whose names say ``train_csv`` for ``train.csv``."""
+def columns(directory: Path, files: dict[str, str], **more: Any) -> dict[str, list[Any]]:
+    """The columns of a split of ``files``, which have a content by name."""
     for name, text in files.items():
-        path = directory / name.replace("_", ".")
+        path = directory / name
+        path.parent.mkdir(exist_ok=True)
         encoded = text.encode()
         path.write_bytes(gzip.compress(encoded) if path.suffix == ".gz" else encoded)
     content: dict[str, Any] = {"source": str(directory), "splits": {"train": "train"}}
-    corpus = settings.check(Corpus, {**content, "label_names": ["no", "yes"]})
+    corpus = settings.check(Corpus, {"label_names": ["no", "yes"], **content, **more})
     batches = reading.open_split("own", corpus, "train").batches()
-    rows = [row for batch in batches for row in batch.to_pylist()]
-    return [(row["text_a"], row["text_b"], row["label"]) for row in rows]
+    found: dict[str, list[Any]] = pa.concat_tables(batches).to_pydict()
+    return found
+
+
+def read(directory: Path, **files: str) -> list[tuple[str, str, int]]:
+    """The rows of a split of files, whose names say ``train_csv`` for ``train.csv``."""
+    found = columns(directory, {name.replace("_", "."): text for name, text in files.items()})
+    return list(zip(found["text_a"], found["text_b"], found["label"], strict=True))
 
 
 def refusal(directory: Path, **files: str) -> str:
@@ -85,6 +93,65 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
 def test_a_long_passage_is_no_error(tmp_path: Path) -> None:
     long = "word " * 100_000
     assert read(tmp_path, train_csv=f'{HEAD_CSV}a,"{long}",1\n') == [("a", long, 1)]
+
+
+def test_a_quoted_text_of_several_lines_with_commas_is_one_text(tmp_path: Path) -> None:
+    """Here all lines have as many commas as the header, as in a file without quoting."""
+    content = 'text_a,text_b\r\nwhat,"A dog.\nIt barks, and eats."\r\nwho,A cat.\r\n'
+    found = columns(tmp_path, {"train.csv": content}, label=None)
+    assert found["text_b"] == ["A dog.\nIt barks, and eats.", "A cat."]
+
+
+@pytest.mark.parametrize("name", ["data/train.tsv", "train-00000-of-00001.tsv"])
+def test_a_file_where_a_clone_of_a_repository_has_it_is_read_alike(
+    name: str, tmp_path: Path
+) -> None:
+    content = HEAD_TSV + '"a\tNone\t1\nNA\td\t0\ne"\tf\t1\n'
+    found = columns(tmp_path, {name: content})
+    assert found["text_a"] == ['"a', "NA", 'e"']
+    assert found["text_b"] == ["None", "d", "f"]
+
+
+def test_cells_are_texts_as_they_are_in_the_file(tmp_path: Path) -> None:
+    """Types that pandas guesses would make one group of 1.1 and 1.10, and a number of 007."""
+    ids = ["007", "7", "1.1", "1.10", "1e5", "100000", "12345678901234567.1", "9" * 30]
+    rows = [f"{one},q,{one},{i % 2}" for i, one in enumerate(ids)]
+    # From row 10,000 on, pandas guesses again.
+    rows += ["x,q,a,"] * 10_000 + ["A1,q,007,1"]
+    content = "id,text_a,text_b,label\n" + "\n".join(rows)
+    found = columns(tmp_path, {"train.csv": content}, group="id")
+    assert found["group"][:8] == found["text_b"][:8] == ids
+    assert (found["group"][-1], found["text_b"][-1], found["label"][-1]) == ("A1", "007", 1)
+    assert found["label"][:9] == [0, 1, 0, 1, 0, 1, 0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("names", "cells", "expected"),
+    [
+        (["no", "yes"], ["0", "1", "-1", ""], [0, 1, -1, -1]),
+        (["no", "yes"], ["0.0", "1.0", "", "1"], [0, 1, -1, 1]),
+        (["no", "yes"], ["no", "yes", "", "yes"], [0, 1, -1, 1]),
+        (["no", "yes"], ["False", "True", "", "true"], [0, 1, -1, 1]),
+        (["True", "False"], ["False", "True", "", "True"], [1, 0, -1, 0]),
+        (["1", "0"], ["0", "1", "-1", ""], [1, 0, -1, -1]),
+        (["1", "2", "3"], ["1", "2", "3", ""], [0, 1, 2, -1]),
+    ],
+)
+def test_labels_are_matched_by_name_where_names_are_words_for_them(
+    names: list[str], cells: list[str], expected: list[int], tmp_path: Path
+) -> None:
+    content = HEAD_CSV + "".join(f"a,b,{cell}\n" for cell in cells)
+    found = columns(tmp_path, {"train.csv": content}, label_names=names)
+    assert found["label"] == expected
+
+
+def test_a_row_without_a_question_needs_no_group(tmp_path: Path) -> None:
+    found = columns(tmp_path, {"train.csv": HEAD_CSV + "a,b,1\n,c,0\n"}, group="text_a")
+    assert found["group"] == ["a", ""]
+
+
+def test_a_file_with_only_a_header_has_no_rows(tmp_path: Path) -> None:
+    assert "split 'train' has no rows below its header" in refusal(tmp_path, train_csv=HEAD_CSV)
 
 
 @pytest.mark.parametrize(

@@ -234,5 +234,44 @@ def test_the_task_needs_no_test_split_of_its_own(tmp_path: Path) -> None:
 
 def test_a_cap_below_one_question_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path / "s", train=ranked(0, 50), test=ranked(100, 110))
-    with pytest.raises(UserError, match="test/mine has no rows left"):
+    with pytest.raises(UserError, match="'mine' has no rows left for test/mine"):
         download(tmp_path, mine=corpus(source, rows={"test": 11}))
+
+
+def test_a_question_that_would_be_too_much_is_passed_over(tmp_path: Path) -> None:
+    """Wherever a question of 60 rows is in the order, others of 4 rows fill the sample."""
+    for number in range(12):
+        large = ranked(1000 + number, 1001 + number, 60)
+        large = large.set_column(0, "id", pa.array([f"large {number}"] * 60))
+        place = tmp_path / str(number)
+        table = pa.concat_tables([large, ranked(0, 50, 4)])
+        source = write(place, train=table, test=ranked(100, 110))
+        cards = download(place, mine=corpus(source, validation_rows=50))
+        assert cards["validation"]["rows"] == 48
+
+
+def test_a_pool_needs_neither_labels_nor_groups(tmp_path: Path) -> None:
+    source = write(
+        tmp_path / "s",
+        train=ranked(0, 50),
+        test=ranked(100, 110),
+        more=ranked(200, 210).select(["question", "passage"]),
+    )
+    splits = {"train": "train", "pool": "more", "test": "test"}
+    cards = download(tmp_path, mine=corpus(source, splits=splits))
+    assert cards["pool"]["rows"] == 10 * CANDIDATES
+
+
+def test_a_test_set_that_cannot_be_ranked_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    source = write(tmp_path / "s", train=ranked(0, 50), test=ranked(100, 110))
+    with pytest.raises(UserError, match="no question of test/mine has both right and wrong rows"):
+        download(tmp_path, mine=corpus(source, group="passage"))
+
+
+def test_a_test_set_that_was_learned_from_says_why_it_has_no_rows(tmp_path: Path) -> None:
+    source = write(tmp_path / "s", train=ranked(0, 50), test=ranked(100, 110), known=ranked(0, 9))
+    known = corpus(source, splits={"test": "known"}, validation_rows=0)
+    with pytest.raises(UserError, match=r"'known' has no rows left .*also in training 108"):
+        download(tmp_path, "mine", "known", mine=corpus(source), known=known)

@@ -329,11 +329,6 @@ def test_the_right_class_is_the_one_that_the_corpus_names(place: Path) -> None:
     assert student[0] != student[1]
 
 
-def test_questions_that_cannot_be_ranked_are_refused(place: Path) -> None:
-    with pytest.raises(UserError, match="no question of test/qa has both right and wrong rows"):
-        run(place, grouped(size=1))
-
-
 def collapse(place: Path) -> None:
     """Let the student and t2 answer the same class for all rows."""
     model, tokenizer, card = pair_model.load(place / "stage2")

@@ -112,3 +112,9 @@ def test_a_loss_that_falls_steeply_in_the_last_epoch_is_still_falling(
 )
 def test_of_a_single_epoch_the_last_third_counts(sixths: tuple[float, ...], expected: bool) -> None:
     assert watch_of(*sixths).is_still_falling([0.5]) is expected
+
+
+def test_of_a_few_steps_nothing_is_said() -> None:
+    assert not LossWatch(
+        1.0, 2, [[10, 10], [0, 0], [0, 0], [8, 10], [0, 0], [0, 0]]
+    ).is_still_falling([0.8])
