@@ -17,7 +17,7 @@ def main() -> str:
     # bfloat16 would give many rows of a question equal scores.
     total = dump(teacher, model, [rows.read("test", test)], directory=directory, in_float32=True)
     if runtime.is_main_process():
-        mark_done(directory, "test")
+        mark_done(directory.parent.with_name(f"{test}.{teacher}"))
     return f"logits of {teacher} on the test set {test}: {total:,} rows"
 
 

@@ -136,6 +136,7 @@ def test_the_general_corpus_has_its_own_teacher_that_the_others_continue(
         "soft_heads_new": 1,
         "seed": 1,
         "failed": "FAILED" in said,
+        "still_falling": "still falling" in said,
     }
     ours, theirs = (
         load_file(place / "models/teachers" / name / "model.safetensors")

@@ -111,12 +111,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
         writer.writerows(rows)
 
 
-def mark_done(path: Path, kind: str | None = None) -> None:
-    """Write the small file beside ``path`` that lets DVC check its name; see ``.dvcignore``.
-
-    It is called ``NAME.KIND.done``; by default, the kind is the name of the directory of ``path``.
-    """
-    write_text(path.with_name(f"{path.name}.{kind or path.parent.name}.done"), "done\n")
+def mark_done(path: Path) -> None:
+    """Write the small file beside ``path`` that lets DVC check its name; see ``.dvcignore``."""
+    write_text(path.with_name(f"{path.name}.{path.parent.name}.done"), "done\n")
 
 
 def read_json(path: Path, kind: type[Content], remedy: str) -> Content:
