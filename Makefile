@@ -27,7 +27,7 @@ test: $(VENV)/dev         ## lint, types and all tests
 	ruff check
 	ruff format --check
 	mypy
-	pytest
+	pytest -n 2 --dist loadfile
 
 docs: install             ## generate docs/settings.md and the schemas of the settings files
 	python docs/generate.py
