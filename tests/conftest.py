@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from project import run, stages_run
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
@@ -90,6 +91,15 @@ def save_tiny_bert(directory: Path, words: list[str], layers: int = 2) -> None:
         max_position_embeddings=32,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(directory)
+
+
+@pytest.fixture
+def in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Models compute in bfloat16, unless they are told otherwise."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,21 @@ def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
     assert not Path(".resume/dump_logits-task-t1").exists()
 
 
+def test_test_rows_are_scored_in_float32_whatever_the_precision_of_the_run(
+    teacher: Path, in_bfloat16: None
+) -> None:
+    model, tokenizer, _ = pair_model.load(teacher)
+    precise = predict(model, encode(tokenizer, SPLITS[1], 12), [GOLDEN], in_float32=True)[:, 0]
+    for place, in_float32 in (("test/qa", True), ("task", False)):
+        directory = Path(place) / "t1"
+        dump("t1", teacher, SPLITS[1:], directory=directory, in_float32=in_float32)
+        artifact = Artifact(directory, "stage")
+        identity = logits.read_identity(artifact)
+        found = logits.read(artifact, identity, SPLITS[1], LABEL_NAMES)
+        assert identity.precision == ("float32" if in_float32 else "bfloat16")
+        assert torch.allclose(found, precise, rtol=1e-5, atol=1e-6) is in_float32
+
+
 def test_the_same_teacher_writes_the_same_bytes(teacher: Path) -> None:
     for place in ("first", "second"):
         dump("t1", teacher, SPLITS, directory=Path(place) / "t1")
