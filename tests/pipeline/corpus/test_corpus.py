@@ -364,6 +364,23 @@ def test_a_general_corpus_with_labels_can_teach_and_shares_one_split_with_the_po
     assert set(kept["train"].labels) == {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "expected"),
+    [
+        (("1", "0"), [0, 1, -1, None], [1, 0, -1, -1]),
+        (("1", "2"), [1.0, 2.0, None], [0, 1, -1]),
+        (("True", "False"), [True, False, None], [0, 1, -1]),
+        (("false", "true"), [True, False], [1, 0]),
+    ],
+)
+def test_a_class_whose_name_is_a_number_or_truth_value_is_that_of_its_name(
+    names: tuple[str, ...], labels: list[Any], expected: list[int], tmp_path: Path
+) -> None:
+    table = pairs(len(labels), 0).set_column(2, "label", pa.array(labels))
+    given = one_file(tmp_path / "s", table).model_copy(update={"label_names": names})
+    assert fetch(given)["label"].to_pylist() == expected
+
+
 def test_types_that_other_libraries_write_are_read(tmp_path: Path) -> None:
     """Large texts and lists, as polars writes them, and lists of a fixed size."""
     table = pa.table(

@@ -223,6 +223,16 @@ def test_further_test_sets_leave_train_as_it_is_and_give_way_to_it(tmp_path: Pat
     assert set(said["splits"]) == {"mine", "newer"}
 
 
+def test_a_further_test_set_gives_way_to_the_pool(tmp_path: Path) -> None:
+    source = write(tmp_path / "s", train=ranked(0, 50), more=ranked(60, 70), test=ranked(100, 110))
+    splits = {"train": "train", "pool": "more", "test": "test"}
+    other = write(tmp_path / "o", test=pa.concat_tables([ranked(60, 63), ranked(200, 203)]))
+    test = corpus(other, splits={"test": "test"}, group="question", validation_rows=0)
+    cards = download(tmp_path, "mine", "newer", mine=corpus(source, splits=splits), newer=test)
+    assert cards["newer"]["rows"] == 3 * CANDIDATES
+    assert cards["newer"]["left_out"]["also_in_training"] == 3 * CANDIDATES
+
+
 def test_the_task_needs_no_test_split_of_its_own(tmp_path: Path) -> None:
     source = write(tmp_path / "s", train=ranked(0, 50))
     other = write(tmp_path / "o", test=ranked(100, 110))
