@@ -128,7 +128,11 @@ def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[s
             "ended; raise its epochs"
         )
     if system.one_class is not None:
-        lines.append(f"{name} answers '{system.one_class}' for nearly all rows")
+        ranks = _is_ranked(evaluation) and system.has_learned
+        lines.append(
+            f"{name} answers '{system.one_class}' for nearly all rows"
+            + ("; its accuracy says nothing, but its ranking does" if ranks else "")
+        )
     if not system.has_learned:
         baseline = "a random order" if _is_ranked(evaluation) else "the majority class"
         lines.append(
