@@ -88,7 +88,7 @@ def test_another_test_set_is_dumped_and_evaluated_and_trains_nothing(
     assert (tests.count("qa"), tests.count("newer")) == (60, 50)
     # Other rows in it are dumped and evaluated; the other test set is not.
     pq.write_table(pairs(30, 10), tmp_path / "sample.parquet")
-    output = run(place, "dvc", "repro", "-f", "--single-item", "download")
+    run(place, "dvc", "repro", "-f", "--single-item", "download")
     output = run(place, "dvc", "repro")
     assert sorted(stages_run(output)) == sorted([*dumped, "evaluate"])
 

@@ -71,6 +71,11 @@ def artifact(place: Path, teacher: str) -> Artifact:
     return Artifact(place / "logits" / teacher, f"dump_task_logits@{teacher}")
 
 
+def change_card(student: Path, **changes: Any) -> None:
+    model, tokenizer, card = pair_model.load(student)
+    pair_model.save(student, model, tokenizer, card=dataclasses.replace(card, **changes))
+
+
 def run(place: Path, test: Rows = TEST) -> Evaluation:
     teachers = [artifact(place, name) for name in ("t1", "t2")]
     return evaluate(test, teachers, stage1=place / "stage1", stage2=place / "stage2")
@@ -184,9 +189,7 @@ def test_a_failed_training_is_named_in_the_report_and_counted(place: Path) -> No
     assert "has failed" not in report.markdown([run(place)])
     assert report.metrics([run(place)])["qa"]["failed_trainings"] == 0
     rewrite(place, "t2", failed=True)
-    model, tokenizer, card = pair_model.load(place / "stage1")
-    failed = dataclasses.replace(card, failed=True)
-    pair_model.save(place / "stage1", model, tokenizer, card=failed)
+    change_card(place / "stage1", failed=True)
     shown = report.markdown([run(place)])
     for name in ("t2", "stage 1"):
         sentence = f"- the training of {name} has failed: its loss stayed that of a constant"
@@ -197,9 +200,7 @@ def test_a_failed_training_is_named_in_the_report_and_counted(place: Path) -> No
 
 def test_a_training_that_was_too_short_is_named(place: Path) -> None:
     rewrite(place, "t1", still_falling=True)
-    model, tokenizer, card = pair_model.load(place / "stage2")
-    short = dataclasses.replace(card, still_falling=True)
-    pair_model.save(place / "stage2", model, tokenizer, card=short)
+    change_card(place / "stage2", still_falling=True)
     shown = report.markdown([run(place)])
     for name in ("t1", "student"):
         assert f"- the training of {name} was too short: its loss was still falling" in shown
