@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro study bench test docs install
+.PHONY: repro study try bench test docs install
 
 repro: install            ## run the whole pipeline, or what changed of it, and show the results
 	dvc repro
@@ -14,12 +14,16 @@ repro: install            ## run the whole pipeline, or what changed of it, and 
 study: install            ## compare methods over seeds, from the logits of the pipeline
 	dvc repro --allow-missing study/dvc.yaml
 
-bench: $(VENV)/bench      ## speed, side by side with peers: 25 minutes on two cores
-	dvc repro download fetch_pretrained@minilm
+try: install              ## a page on this machine on which to try the exported student
+	python -m pipeline page
+
+bench: $(VENV)/bench      ## speed, side by side with peers: half an hour on two cores
+	dvc repro
 	python benchmarks/training.py
 	python benchmarks/dumping.py
 	python benchmarks/distilling.py
 	python benchmarks/inference.py
+	python benchmarks/serving.py
 	python benchmarks/growth.py
 	python benchmarks/stages.py
 
@@ -39,6 +43,8 @@ $(VENV)/run: requirements.txt constraints.txt
 	$(BIN)/pip install --quiet --requirement requirements.txt --constraint constraints.txt
 	# What draws the page of `dvc plots show`, which would otherwise be loaded from the network.
 	$(BIN)/python -c "import vl_convert; print(vl_convert.javascript_bundle())" > $(VENV)/vega.js
+	# So that `python -m pipeline` finds its code.
+	$(BIN)/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'pipeline.pth').write_text('$(CURDIR)/src\n')"
 	touch $@
 
 $(VENV)/bench: $(VENV)/run requirements-bench.txt

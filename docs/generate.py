@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from pipeline.classifier import Classifier
 from pipeline.core.settings import Settings
 from pipeline.corpus.columns import Corpus
+from pipeline.export.settings import Export
 from pipeline.preflight import Params
 from pipeline.pretrained import Pretrained
 from pipeline.student.settings import Stage, Stage1, Stage2, Student
@@ -35,6 +36,7 @@ PAGES: tuple[tuple[str, type[Settings], type[Settings] | None], ...] = (
     ("student", Student, None),
     ("stage1 and stage2", Stage, Training),
     ("stage2", Stage2, Stage),
+    ("export", Export, None),
     ("study/params.yaml", StudyParams, None),
     ("students.NAME (study)", Changes, None),
     ("combinations.NAME (study)", Combination, None),

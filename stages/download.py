@@ -37,6 +37,7 @@ def _retire_results(tests: set[str]) -> None:
         return
     for name in ("confusion.csv", "calibration.csv", "evaluation.json", "scores.csv"):
         results.with_name(name).unlink(missing_ok=True)
+    Path("data/predictions.csv").unlink(missing_ok=True)
     write_text(results, "There are no results for these corpora yet: run `dvc repro`.\n")
 
 

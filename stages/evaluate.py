@@ -6,7 +6,7 @@ import _path  # noqa: F401 - puts src on the path
 from pipeline import console
 from pipeline.core import rows
 from pipeline.core.files import write_csv, write_json, write_text
-from pipeline.evaluation import report
+from pipeline.evaluation import predictions, report
 from pipeline.evaluation.comparison import evaluate
 from pipeline.logits import dumped
 from pipeline.preflight import read_params
@@ -34,8 +34,10 @@ def main() -> str:
     ):
         lines = [line for evaluation in evaluations for line in table(evaluation)]
         write_csv(metrics / f"{name}.csv", columns, lines)
+    rows_of_all = [line for evaluation in evaluations for line in evaluation.predictions]
+    write_csv(Path("data/predictions.csv"), predictions.COLUMNS, rows_of_all)
     console.say(results)
-    return "evaluation: metrics/results.md, evaluation.json, scores.csv, confusion.csv"
+    return "evaluation: metrics/results.md, evaluation.json, scores.csv; data/predictions.csv"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import exports
 import project
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -111,6 +112,22 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> exports.Export:
+    """The export of a student with two classes."""
+    root = tmp_path_factory.mktemp("exported")
+    return exports.export(exports.save_student(root / "student", tiny_bert), root / "models")
+
+
+@pytest.fixture(scope="session")
+def exported_nli(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> exports.Export:
+    """The export of a student with three classes, and heads of three layers."""
+    root = tmp_path_factory.mktemp("exported-nli")
+    names = ("entailment", "neutral", "contradiction")
+    student = exports.save_student(root / "student", tiny_bert, label_names=names, head_layers=3)
+    return exports.export(student, root / "models")
+
+
+@pytest.fixture(scope="session")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source directory with a Parquet file per split: 300 unlabelled pairs, 120 + 40 + 60."""
     directory = tmp_path_factory.mktemp("source")
@@ -150,6 +167,7 @@ def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
         "student": {"weights": "pretrained/tiny", "layers": 1, "head_layers": 1},
         "stage1": {**training, "teachers": names},
         "stage2": {**training, "teachers": names},
+        "export": {"int8_agreement": 0.5},
     }
 
 
@@ -161,7 +179,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert:
     )
     output = run(directory, "dvc", "repro")
     assert sorted(stages_run(output)) == sorted(
-        ["download", "fetch_pretrained@tiny", "distill", "finetune_student", "evaluate"]
+        ["download", "fetch_pretrained@tiny", "distill", "finetune_student", "evaluate", "export"]
         + [f"{stage}@t{i}" for stage in TEACHER_STAGES for i in (1, 2)]
         + [f"dump_test_logits@qa-t{i}" for i in (1, 2)]
     )

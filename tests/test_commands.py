@@ -1,7 +1,10 @@
 """The commands of README and docs run, those of long trainings on tiny stand-ins."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,6 +22,7 @@ from project import run, stages_run
 
 from pipeline.core import settings
 from pipeline.preflight import Params
+from pipeline.serving.command import parser
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
@@ -84,7 +88,13 @@ def test_a_documented_command_is_one_that_its_program_knows(page: Path, script: 
             if words[0] in ("repro", "pull"):
                 named = [name for name in given.targets if not name.endswith("dvc.yaml")]
                 assert set(named) <= stages()
-        elif program == "cp" or (program == "python" and words[0] != "-m"):
+        elif words[:2] == ["-m", "pipeline"] and words[2:]:
+            parser().parse_args(words[2:])
+        elif program == "hf":
+            help_text = run(ROOT, "hf", words[0], "--help")
+            assert "REPO_ID" in help_text
+            assert "LOCAL_PATH" in help_text
+        elif program == "cp" or (program == "python" and words[0] not in ("-m", "-c")):
             assert (ROOT / words[0]).exists()
 
 
@@ -103,10 +113,39 @@ def test_the_settings_for_ones_own_corpus_in_readme_are_valid() -> None:
 def test_the_first_commands_of_readme(place: Path) -> None:
     (script,) = [block for block in blocks(ROOT / "README.md") if "metrics diff" in block]
     shown = {" ".join(words): run(place, *words) for words in commands(script) if words[0] == "dvc"}
-    assert stages_run(shown["dvc exp run -S alpha=0.5"]) == ["finetune_student", "evaluate"]
+    assert stages_run(shown["dvc exp run -S alpha=0.5"]) == [
+        *("finetune_student", "evaluate", "export")
+    ]
     assert "qa.student.log_loss" in shown["dvc metrics diff"]
     assert "alpha" in shown["dvc exp show --only-changed"]
     assert "index.html" in shown["dvc plots show"]
+
+
+@pytest.mark.slow
+def test_the_commands_that_use_the_student(place: Path) -> None:
+    (script,) = [block for block in blocks(ROOT / "README.md") if "pipeline rank" in block]
+    (place / "passages.txt").write_text("the red cat\nhere is a dog\n")
+    (place / "pairs.csv").write_text("question,passage\nwhich animal,the red cat\n")
+    # The python of the tests runs scripts only.
+    rank, predict = (words[1:] for words in commands(script) if words[0] == "python")
+    assert len(run(place, sys.executable, *rank, PYTHONPATH="src").splitlines()) == 2
+    run(place, sys.executable, *predict, PYTHONPATH="src")
+    first, second = (place / "predictions.csv").read_text().splitlines()
+    assert first == "question,passage,predicted,probability,score"
+    assert second.startswith("which animal,the red cat,")
+    (script,) = [block for block in blocks(ROOT / "README.md") if "nsmallest" in block]
+    ((_, *words),) = commands(script)
+    # 60 test rows, of which the ten worst and a header are shown.
+    assert len(run(place, sys.executable, *words).splitlines()) == 11
+
+
+def test_the_package_is_found_without_a_path(tmp_path: Path) -> None:
+    """`make install` sees to it."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    line = [sys.executable, "-m", "pipeline", "--help"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "rank" in done.stdout
 
 
 @pytest.fixture(scope="module")

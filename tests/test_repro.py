@@ -3,25 +3,28 @@
 import csv
 import json
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import families
+import numpy as np
 import project
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from browser import rendered
 from conftest import COLOURS, FILLERS, THINGS, pairs
 from project import ROOT, run, stages_run
 from safetensors.torch import load_file
+from sentence_transformers import CrossEncoder
 from transformers import AutoModel, AutoModelForSequenceClassification
+
+from pipeline.serving.scorer import Scorer
 
 pytestmark = pytest.mark.slow
 
-STUDENT = ["finetune_student", "evaluate"]
+RESULTS = ["evaluate", "export"]
+STUDENT = ["finetune_student", *RESULTS]
 DUMPS = ["dump_general_logits", "dump_task_logits", "dump_test_logits"]
 
 
@@ -74,7 +77,7 @@ def test_another_test_set_is_dumped_and_evaluated_and_trains_nothing(
     project.write_params(place, params)
     dumped = [f"dump_test_logits@newer-t{i}" for i in (1, 2)]
     output = run(place, "dvc", "repro")
-    assert sorted(stages_run(output)) == sorted(["download", *dumped, "evaluate"])
+    assert sorted(stages_run(output)) == sorted(["download", *dumped, *RESULTS])
     metrics = json.loads((place / "metrics/evaluation.json").read_text())
     assert metrics["newer"]["rows"] == 50
     for own in (before, metrics["qa"]):
@@ -90,7 +93,7 @@ def test_another_test_set_is_dumped_and_evaluated_and_trains_nothing(
     pq.write_table(pairs(30, 10), tmp_path / "sample.parquet")
     run(place, "dvc", "repro", "-f", "--single-item", "download")
     output = run(place, "dvc", "repro")
-    assert sorted(stages_run(output)) == sorted([*dumped, "evaluate"])
+    assert sorted(stages_run(output)) == sorted([*dumped, *RESULTS])
 
 
 def test_results_on_other_test_rows_are_not_shown_as_if_they_were_on_these(place: Path) -> None:
@@ -149,7 +152,7 @@ def test_the_general_corpus_has_its_own_teacher_that_the_others_continue(
     ("module", "expected"),
     [
         ("student/losses.py", {"distill", "finetune_student"}),
-        ("evaluation/scoring.py", {"evaluate"}),
+        ("evaluation/scoring.py", {*RESULTS}),
         (
             "model/encoding.py",
             {"distill", *STUDENT, *dumps("t1"), *dumps("t2")}
@@ -245,6 +248,33 @@ def test_teachers_of_three_families_and_a_ready_made_one_teach_one_student(
     assert not list(clone.glob("models/teachers/*/"))
 
 
+def test_another_export_reruns_nothing_before_it(place: Path) -> None:
+    assert stages_run(run(place, "dvc", "exp", "run", "-S", "export.int8_agreement=0.4")) == [
+        "export"
+    ]
+
+
+def test_what_is_exported_answers_as_was_evaluated(finished: Path, tmp_path: Path) -> None:
+    """Fetched as someone fetches it who has no clone."""
+    run(tmp_path, "dvc", "get", str(finished), "models/export", "-o", "shipped")
+    with (finished / "data/predictions.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    pairs_tested = [(line["text_a"], line["text_b"]) for line in lines]
+    evaluated = [
+        float(line["student_probability"])
+        if line["student"] == "relevant"
+        else 1 - float(line["student_probability"])
+        for line in lines
+    ]
+    shipped = tmp_path / "shipped"
+    theirs = CrossEncoder(str(shipped), device="cpu").predict(pairs_tested)
+    ours = Scorer(shipped).probabilities(pairs_tested)[:, 1]
+    assert len(lines) == 60
+    for found in (theirs, ours):
+        # The file has four decimal places.
+        assert abs(found - np.array(evaluated)).max() < 1e-4
+
+
 def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
     run(place, "dvc", "exp", "run", "--queue", "-S", "alpha=0.0,1.0")
     output = run(place, "dvc", "exp", "run", "--run-all")
@@ -293,7 +323,7 @@ def test_the_page_of_plots_is_drawn_in_a_browser_without_a_network(place: Path) 
     for column in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
         found = page.read_text()
         assert found.count(f'"{column}": "0') + found.count(f'"{column}": "1') >= 4 * 6
-    shown = rendered(page)
+    shown = rendered(page.as_uri())
     drawn = re.findall(r'<svg[^>]* class="marks".*?</svg>', shown, re.DOTALL)
     assert len(drawn) == 6
     text = " ".join(re.findall(r">([^<>]+)<", " ".join(drawn)))
@@ -303,29 +333,7 @@ def test_the_page_of_plots_is_drawn_in_a_browser_without_a_network(place: Path) 
     assert "vega-error" not in shown
     # Without the file, it would ask the network for the renderer.
     (place / ".venv/vega.js").unlink()
-    assert 'class="marks"' not in rendered(page)
-
-
-def rendered(page: Path) -> str:
-    """The elements of a page after its scripts have run, in a browser without a network."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    assert browser, "this test needs Chromium or Chrome on the PATH"
-    with tempfile.TemporaryDirectory() as profile:
-        done = subprocess.run(
-            [
-                *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-                *("--disable-background-networking", "--disable-component-update"),
-                *("--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"),
-                *(f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom"),
-                page.as_uri(),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-    return done.stdout
+    assert 'class="marks"' not in rendered(page.as_uri())
 
 
 def test_the_results_are_shown_even_if_nothing_ran(finished: Path) -> None:

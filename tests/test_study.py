@@ -86,7 +86,9 @@ def test_a_study_trains_no_teacher_and_a_new_entry_is_trained_alone(place: Path)
     assert set(after) - set(before) == {"tmkd_mean-1", "tmkd_mean-2"}
     assert {name: after[name] for name in before} == before
     # The main pipeline does not depend on the study.
-    assert "up to date" in run(place, "dvc", "status", "distill", "finetune_student", "evaluate")
+    assert "up to date" in run(
+        place, "dvc", "status", "distill", "finetune_student", "evaluate", "export"
+    )
 
 
 def test_a_killed_study_resumes_and_its_workers_end_with_it(place: Path) -> None:

@@ -18,6 +18,7 @@ from pipeline.core import settings
 from pipeline.core.settings import FINITE, Settings, Text, Whole, require, require_name
 from pipeline.corpus.cleaning import TASK_ROLES, general_roles
 from pipeline.corpus.columns import Corpus, Role
+from pipeline.export.settings import Export
 from pipeline.model.pair_model import GOLDEN
 from pipeline.pretrained import Pretrained, Source
 from pipeline.student.settings import Stage1, Stage2, Student
@@ -32,7 +33,10 @@ RESERVED = (
     *("mean", "teachers_mean"),
 )
 """Names of heads, of curves, of metrics and of the study."""
-OUTPUTS = ("data/corpora", "data/logits", "models/pretrained", "models/student", "models/teachers")
+OUTPUTS = (
+    *("data/corpora", "data/logits"),
+    *("models/export", "models/pretrained", "models/student", "models/teachers"),
+)
 """Directories whose content DVC replaces."""
 
 
@@ -64,6 +68,8 @@ class Params(Settings):
     """Stage 1: the student learns the teachers' logits on the pool, without gold labels."""
     stage2: Stage2
     """Stage 2: the student learns gold labels and the teachers' logits on the task."""
+    export: Export
+    """The directory that is shipped: standard formats, int8 and a model card."""
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> "Params":

@@ -31,6 +31,7 @@ ORDER = (
     ("distill",),
     ("finetune_student",),
     ("evaluate",),
+    ("export",),
 )
 """All stages with their arguments."""
 # Searches draw the same examples in every run, so that a failure is that of a change.

@@ -64,12 +64,15 @@ READERS = {
     "models/student/stage1/heads.safetensors": ("finetune_student",),
     "models/student/stage2/card.json": ("evaluate",),
     "models/student/stage2/tokenizer.json": ("evaluate",),
+    "data/corpora/task/validation.arrow": ("export",),
+    "data/corpora/test/card.json": ("export",),
 }
 """A stage that reads each file."""
 HARMLESS = {
     # An Arrow file is read from its end.
     ("data/corpora/test/qa.arrow", "start zeroed"),
     ("data/corpora/general/pool.arrow", "start zeroed"),
+    ("data/corpora/task/validation.arrow", "start zeroed"),
     # A tokenizer of BERT has these settings by default.
     ("models/pretrained/tiny/tokenizer_config.json", "empty object"),
 }

@@ -2,12 +2,14 @@
 
 import hashlib
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from conftest import LONG_STAGES
-from project import kill_at_checkpoint, run
+from project import environment, kill_at_checkpoint, run
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +29,34 @@ def test_a_killed_stage_resumes_and_ends_the_same(
     assert "resumes from" in output
     assert _hashes(place / out) == _hashes(uninterrupted / out)
     assert not list(place.glob(".resume/**/*.safetensors"))
+
+
+WRITTEN = ["config.json", "2_Dense/model.safetensors", "onnx/model.onnx", "README.md"]
+
+
+@pytest.mark.parametrize("file", WRITTEN)
+def test_a_killed_export_leaves_no_half_directory(file: str, finished: Path, place: Path) -> None:
+    """Killed when it has written ``file``, one of the first to the last."""
+    models = place / "models"
+    shutil.rmtree(models / "export")
+    process = subprocess.Popen(
+        [sys.executable, "stages/export.py"],
+        cwd=place,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (models / ".export.part" / file).exists():
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.0005)
+    process.kill()
+    process.wait()
+    assert not (models / "export").exists()
+    run(place, "python", "stages/export.py")
+    assert not (models / ".export.part").exists()
+    for name in ("model.safetensors", "onnx/model.onnx", "onnx/model_quantized.onnx"):
+        again = (models / "export" / name).read_bytes()
+        assert again == (finished / "models/export" / name).read_bytes()
 
 
 def _hashes(directory: Path) -> dict[str, str]:

@@ -51,10 +51,10 @@ class Corpus(Settings):
     second. Train and validation rows without a gold label take its most likely class instead."""
     group: Text | None = None
     """Column that names the question of a row, which may be ``text_a`` itself. Questions are then
-    never split, and scores rank the rows of each question by the probability of
-    ``relevant_label``."""
+    never split, and scores rank their rows by the probability of ``relevant_label``."""
     relevant_label: Text | None = None
-    """The class name of passages that answer their question; needed to rank them."""
+    """The class name of passages that answer their question; needed to rank them. Of two classes,
+    the exported student scores this one, or else the last one."""
     label_names: Annotated[tuple[Text, ...], Field(min_length=2)]
     """Class names, in the order of the student's logits. Teachers are matched by name."""
     rows: dict[Role, Annotated[Whole, Field(gt=0)]] = Field(default={})

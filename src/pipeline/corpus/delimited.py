@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import fsspec
-
 from pipeline.core.errors import UserError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -64,6 +62,11 @@ def _together(where: str, files: Sequence[Layout]) -> Layout:
 
 
 def _open(path: Path) -> TextIO:
+    if path.suffix in DELIMITERS:
+        return path.open(encoding="utf-8-sig", newline="")
+    # Only compressed files need it, and an exported student runs without it.
+    import fsspec
+
     file: TextIO = fsspec.open(
         str(path), "rt", compression="infer", encoding="utf-8-sig", newline=""
     ).open()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from pipeline import logits
 from pipeline.core.errors import UserError, explained
 from pipeline.core.rows import Rows, class_order
 from pipeline.evaluation import ranking, speed
+from pipeline.evaluation.predictions import predictions
 from pipeline.evaluation.ranking import Questions
 from pipeline.evaluation.scoring import (
     Interval,
@@ -89,6 +91,8 @@ class Evaluation:
     confusion: list[dict[str, str]]
     reliability: list[dict[str, float]]
     """Confidence and accuracy of the student, by bins of confidence."""
+    predictions: list[dict[str, Any]]
+    """What student and teachers answer for each row; see ``predictions.COLUMNS``."""
 
 
 def evaluate(test: Rows, teachers: Sequence[Artifact], *, stage1: Path, stage2: Path) -> Evaluation:
@@ -212,6 +216,7 @@ def _compare(
         accuracy_gains,
         confusion(predicted["student"], labels, test.label_names),
         reliability(predicted["student"], labels),
+        predictions(test, predicted["student"], predicted[MEAN_OF_TEACHERS]),
     )
 
 

@@ -110,7 +110,7 @@ def pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
         return hidden[:, 0]
     if pooling == "last":
         last = attention_mask.sum(dim=1) - 1
-        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+        return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
     weights = attention_mask[:, :, None].float()
     return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)
 

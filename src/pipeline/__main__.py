@@ -1,0 +1,5 @@
+"""``python -m pipeline``."""
+
+from pipeline.serving.command import main
+
+main()

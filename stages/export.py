@@ -1,0 +1,36 @@
+"""Make the directory that is shipped: the student in standard formats, in int8, with its card."""
+
+from pathlib import Path
+
+import _path  # noqa: F401 - puts src on the path
+from pipeline import console
+from pipeline.core import rows
+from pipeline.core.files import write_json
+from pipeline.core.rows import CORPORA
+from pipeline.export.package import export, summary
+from pipeline.preflight import read_params
+from pipeline.serving.scorer import EXPORTED
+
+
+def main() -> str:
+    params = read_params()
+    metrics = Path("metrics")
+    exported = export(
+        Path("models/student/stage2"),
+        stage1=Path("models/student/stage1") if params.stage2.from_stage1 else None,
+        settings=params.export,
+        relevant_label=params.corpora[params.task].relevant_label,
+        validation=rows.read("task", "validation"),
+        pool=rows.read("general", "pool"),
+        metrics=metrics,
+        corpora=CORPORA,
+        directory=EXPORTED,
+    )
+    write_json(metrics / "export.json", summary(exported))
+    gate = exported.gate
+    int8 = "int8 is not shipped" if gate.refusal else f"int8 agrees on {gate.agreement:.1%} of rows"
+    return f"export: {EXPORTED}, {int8}"
+
+
+if __name__ == "__main__":
+    console.run(main)
