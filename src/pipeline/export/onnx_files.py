@@ -48,7 +48,7 @@ def write_int8(path: Path, float32: Path) -> None:
 
     Activations are quantised while it runs. Matrices have 7 bits, because processors without VNNI
     add two products in 16 bits, which overflow with 8. So scores do not depend on the processor.
-    ``docs/speed.md`` compares this with other ways.
+    ``docs/serving.md`` compares this with other ways.
     """
     with _quiet():
         quantize_dynamic(
