@@ -34,6 +34,9 @@ class Exported:
     label_names: tuple[str, ...]
     """In the order that is shipped; of two, the score is the probability of the second."""
     gate: Gate
+    cautious: bool
+    """Whether int8 leaves the second matrix of each feed-forward in float32, because it was too
+    far from float32 otherwise."""
     differences: dict[str, float]
     """By tool, the largest difference of a probability from that of the student in PyTorch."""
     megabytes: dict[str, float]

@@ -43,17 +43,29 @@ def write_float32(path: Path, student: FoldedStudent, example: Batch) -> None:
     onnx.save(model, path)
 
 
-def write_int8(path: Path, float32: Path) -> None:
+def write_int8(path: Path, float32: Path, *, cautious: bool = False) -> None:
     """Quantise ``float32``: its matrices per channel, its token tables as a whole.
+
+    ``cautious`` leaves matrices that have more inputs than outputs in float32: the second of each
+    feed-forward, whose inputs are the hardest to quantise. The file is larger and slower.
 
     Activations are quantised while it runs. Matrices have 7 bits, because processors without VNNI
     add two products in 16 bits, which overflow with 8. So scores do not depend on the processor.
     ``docs/serving.md`` compares this with other ways.
     """
+    graph = onnx.load(float32).graph
+    shapes = {one.name: one.dims for one in graph.initializer}
+    narrowing = [
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul" and node.input[1] in shapes
+        if shapes[node.input[1]][0] > shapes[node.input[1]][1]
+    ]
     with _quiet():
         quantize_dynamic(
             float32,
             path,
+            nodes_to_exclude=narrowing if cautious else [],
             op_types_to_quantize=["MatMul", "Gather"],
             per_channel=True,
             reduce_range=True,

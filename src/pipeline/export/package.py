@@ -65,8 +65,7 @@ def export(
             )
             (draft / FLOAT32).parent.mkdir()
             onnx_files.write_float32(draft / FLOAT32, folded, _example(encoded))
-            onnx_files.write_int8(draft / INT8, draft / FLOAT32)
-        float32, int8 = Scorer(draft), Scorer(draft, int8=True)
+        float32 = Scorer(draft)
         pairs = gate.pairs_of(validation, np.arange(len(encoded)))
         tools = {
             CROSS_ENCODER: cross_encoder.loaded(draft),
@@ -76,10 +75,16 @@ def export(
             name: float(np.abs(score(pairs) - wanted).max()) for name, score in tools.items()
         }
         _refuse_differences(differences)
-        found = gate.compare(float32, int8, pool=pool, validation=validation, settings=settings)
+        for cautious in (False, True):
+            onnx_files.write_int8(draft / INT8, draft / FLOAT32, cautious=cautious)
+            int8 = Scorer(draft, int8=True)
+            found = gate.compare(float32, int8, pool=pool, validation=validation, settings=settings)
+            if found.refusal is None:
+                break
         exported = Exported(
             label_names,
             found,
+            cautious,
             differences,
             {
                 ONNX_FLOAT32: (draft / FLOAT32).stat().st_size / 1e6,
@@ -133,6 +138,7 @@ def summary(exported: Exported) -> dict[str, Any]:
     return {
         "int8": {
             "shipped": gate.refusal is None,
+            "cautious": exported.cautious,
             "rows": gate.rows,
             "agreement": round(gate.agreement, 4),
             "accuracy_gain": round(gate.gain.value, 4),

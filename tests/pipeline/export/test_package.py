@@ -1,16 +1,19 @@
 """What is shipped scores like the student, in the tools of others."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import exports
 import families
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from exports import Export
+from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import nn
@@ -101,6 +104,36 @@ def test_int8_that_fails_its_gate_is_not_shipped(
     assert package.summary(made.made)["int8"]["shipped"] is False
     with pytest.raises(UserError, match=r"model_quantized\.onnx is missing, because int8 was"):
         Scorer(made.directory, int8=True)
+
+
+def test_a_second_attempt_at_int8_leaves_more_in_float32(tiny_bert: Path, tmp_path: Path) -> None:
+    weights = shutil.copytree(tiny_bert, tmp_path / "weights")
+    tensors = load_file(weights / "model.safetensors")
+    for layer in (0, 1):
+        # One large activation between both matrices leaves few of the steps of int8 to the others.
+        tensors[f"encoder.layer.{layer}.intermediate.dense.weight"][0] *= 200
+        tensors[f"encoder.layer.{layer}.output.dense.weight"][:, 0] /= 200
+    save_file(tensors, weights / "model.safetensors", {"format": "pt"})
+    student = exports.save_student(tmp_path / "s", weights)
+    pool = exports.rows_of(exports.pairs_of(5000, 8), name="general/pool")
+    lax, exact = (
+        settings.Export(int8_agreement=least, int8_rows=5000, int8_loss=1.0) for least in (0, 1)
+    )
+    first = exports.export(student, tmp_path / "first", settings=lax, pool=pool)
+    both = exports.export(student, tmp_path / "both", settings=exact, pool=pool)
+    assert (first.made.cautious, both.made.cautious) == (False, True)
+    assert first.made.gate.agreement < both.made.gate.agreement < 1
+    between = (first.made.gate.agreement + both.made.gate.agreement) / 2
+    chosen = settings.Export(int8_agreement=between, int8_rows=5000, int8_loss=1.0)
+    made = exports.export(student, tmp_path / "e", settings=chosen, pool=pool)
+    assert made.made.gate.refusal is None
+    assert made.made.gate.agreement == both.made.gate.agreement
+    assert package.summary(made.made)["int8"]["cautious"] is True
+    graph = onnx.load(made.directory / "onnx/model_quantized.onnx").graph
+    # The second matrix of the feed-forward of both layers.
+    assert [node.op_type for node in graph.node].count("MatMulInteger") == 11
+    assert "second matrix of each feed-forward" in (made.directory / "README.md").read_text()
+    assert "second matrix" not in (first.directory / "README.md").read_text()
 
 
 def test_what_scores_differently_once_exported_is_refused(
