@@ -6,7 +6,6 @@ noisy; absolute rates differ from day to day.
 
 import logging
 import os
-import platform
 import sys
 import time
 import warnings
@@ -26,6 +25,7 @@ from transformers import BertConfig, BertModel
 from pipeline import console
 from pipeline.core import rows, runtime
 from pipeline.core.rows import Rows
+from pipeline.export.timing import processor
 from pipeline.model.encoding import Encoded, encode
 from pipeline.model.loading import load_encoder
 
@@ -46,14 +46,6 @@ def start() -> None:
     else:
         device = f"{torch.get_num_threads()} threads of {processor()}"
     out.print(f"{Path(sys.argv[0]).stem} on {device}, torch {torch.__version__}, {kind}")
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def take_turns(contenders: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:

@@ -1,8 +1,9 @@
 """How many pairs per second a model scores, measured side by side with others."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -56,16 +57,23 @@ def untrained_twin(encoder: dict[str, Any], lengths: Sequence[int], classes: int
 
 
 def pairs_per_second(systems: Sequence[Timed]) -> list[float]:
-    """The rate of each of ``systems`` on its rows.
+    """The rate of each of ``systems`` on its rows, measured in turns."""
+    seconds = seconds_in_turns(
+        [partial(predict, one.model, one.encoded, one.heads) for one in systems]
+    )
+    return [len(one.encoded) / own for one, own in zip(systems, seconds, strict=True)]
 
-    The models take turns, so that other work on the machine affects all of them alike. A rate is
-    the median of several rounds after a first one to warm up.
+
+def seconds_in_turns(contenders: Sequence[Callable[[], object]]) -> list[float]:
+    """How long each of ``contenders`` takes: the median of several rounds after a first one.
+
+    They take turns, so that other work on the machine affects all of them alike.
     """
-    rates: list[list[float]] = [[] for _ in systems]
+    seconds: list[list[float]] = [[] for _ in contenders]
     for turn in range(ROUNDS + 1):
-        for system, own in zip(systems, rates, strict=True):
+        for contender, own in zip(contenders, seconds, strict=True):
             started = time.perf_counter()
-            predict(system.model, system.encoded, system.heads)
+            contender()
             if turn:
-                own.append(len(system.encoded) / (time.perf_counter() - started))
-    return [median(own) for own in rates]
+                own.append(time.perf_counter() - started)
+    return [median(own) for own in seconds]

@@ -55,7 +55,8 @@ def export(
     folded = fold(model.cpu(), own_card, label_names)
     with whole_directory(directory) as draft:
         what = f"a {model.encoder.config.model_type} cannot be exported"
-        with explained(what, "use a student of another architecture"):
+        remedy = "use a student of another architecture"
+        with explained(what, remedy):
             cross_encoder.write(
                 draft,
                 folded,
@@ -76,7 +77,8 @@ def export(
         }
         _refuse_differences(differences)
         for cautious in (False, True):
-            onnx_files.write_int8(draft / INT8, draft / FLOAT32, cautious=cautious)
+            with explained(what, remedy):
+                onnx_files.write_int8(draft / INT8, draft / FLOAT32, cautious=cautious)
             int8 = Scorer(draft, int8=True)
             found = gate.compare(float32, int8, pool=pool, validation=validation, settings=settings)
             if found.refusal is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.serving import pairs
+from pipeline.serving import pairs, predictions
 from pipeline.serving.scorer import EXPORTED, Scorer
 
 PORT = 8765
@@ -105,7 +105,7 @@ def _predict(given: argparse.Namespace) -> None:
     _refuse_taken(added, source, source.columns)
     print(f"{columns[0]} and {columns[1]} are the texts of a pair", file=sys.stderr)
     advance = _reporter(source.count)
-    with pairs.writer(given.output, source, added) as write:
+    with predictions.writer(given.output, source, added) as write:
         number = 0
         for piece in pairs.pieces(source.rows):
             texts = [

@@ -80,4 +80,4 @@ async function start() {
     at("form").requestSubmit();
   }
 }
-start();
+start().catch(error => { at("said").textContent = `No answer: ${error.message}`; });
