@@ -11,18 +11,21 @@ from pipeline.classifier import Classifier
 from pipeline.core.settings import Settings
 from pipeline.corpus.columns import Corpus
 from pipeline.export.settings import Export
+from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.preflight import Params
 from pipeline.pretrained import Pretrained
+from pipeline.pseudo_labels.artifact import PseudoLabels
 from pipeline.student.settings import Stage, Stage1, Stage2, Student
 from pipeline.teacher import Teacher
 from pipeline.training.settings import Training
+from study.noisy.settings import NoisyStudyParams
 from study.settings import Changes, Combination, StudyParams, Table
 
 DOCS = Path(__file__).resolve().parent
 INTRODUCTION = """\
 # Settings
 
-All settings of `params.yaml` and `study/params.yaml`. This page is generated from the code by
+All settings of `params.yaml` and of both studies. This page is generated from the code by
 `make docs`. Editors that use the YAML language server complete and check these files, because their
 first line names a schema.
 """
@@ -31,8 +34,10 @@ PAGES: tuple[tuple[str, type[Settings], type[Settings] | None], ...] = (
     ("corpora.NAME", Corpus, None),
     ("pretrained.NAME", Pretrained, None),
     ("classifiers.NAME", Classifier, None),
-    ("All trainings: teachers.NAME, stage1, stage2", Training, None),
+    ("All trainings: teachers.NAME, noisy_students.NAME, stage1, stage2", Training, None),
     ("teachers.NAME", Teacher, Training),
+    ("noisy_students.NAME", NoisyStudent, Training),
+    ("noisy_students.NAME.pseudo_labels", PseudoLabels, None),
     ("student", Student, None),
     ("stage1 and stage2", Stage, Training),
     ("stage2", Stage2, Stage),
@@ -41,6 +46,7 @@ PAGES: tuple[tuple[str, type[Settings], type[Settings] | None], ...] = (
     ("students.NAME (study)", Changes, None),
     ("combinations.NAME (study)", Combination, None),
     ("tables.NAME (study)", Table, None),
+    ("study/noisy/params.yaml", NoisyStudyParams, None),
 )
 """Headings, the classes they describe, and the class whose settings are described elsewhere."""
 
@@ -56,6 +62,7 @@ def contents() -> dict[Path, str]:
         DOCS / "settings.md": markdown(),
         DOCS / "params.schema.json": _as_json(Params.model_json_schema()),
         DOCS / "study.schema.json": _as_json(study),
+        DOCS / "noisy_study.schema.json": _as_json(NoisyStudyParams.model_json_schema()),
     }
 
 

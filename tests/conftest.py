@@ -30,6 +30,8 @@ LABEL_NAMES = ("irrelevant", "relevant")
 LONG_STAGES = {
     "finetune_teacher": (["t1"], "models/teachers/t1"),
     "dump_logits": (["general", "t1"], "data/logits/general/t1"),
+    "pseudo_label": (["n1"], "data/pseudo_labels/n1"),
+    "train_noisy_student": (["n1"], "models/teachers/n1"),
     "distill": ([], "models/student/stage1"),
     "finetune_student": ([], "models/student/stage2"),
 }
@@ -164,10 +166,24 @@ def tiny_params(corpora: Path, bert: Path) -> dict[str, Any]:
             for seed, name in enumerate(names)
         },
         "classifiers": {},
+        "noisy_students": {},
         "student": {"weights": "pretrained/tiny", "layers": 1, "head_layers": 1},
         "stage1": {**training, "teachers": names},
         "stage2": {**training, "teachers": names},
         "export": {"int8_agreement": 0.5},
+    }
+
+
+def noisy_student(**changes: Any) -> dict[str, Any]:
+    """An entry of ``noisy_students`` for ``tiny_params``."""
+    return {
+        "teacher": "t1",
+        "weights": "pretrained/tiny",
+        "pseudo_labels": {"top_share": 0.9, "balance": False},
+        "lr": 3e-3,
+        "epochs": 2,
+        "batch_size": 40,
+        **changes,
     }
 
 
@@ -203,10 +219,17 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_
         params[stage]["teachers"] = ["t1"]
     params["stage1"]["rows"] = 300
     params["teachers"] = {"t1": params["teachers"]["t1"]}
+    # Each process draws its own dropout and its own layers to skip.
+    quiet = noisy_student(dropout=0.0, stochastic_depth=0.0)
+    params["noisy_students"] = {
+        "n1": {**quiet, "pseudo_labels": {"top_share": 0.2, "balance": False}}
+    }
     directory = project.create(tmp_path_factory.mktemp("stages") / "uninterrupted", params)
     run(directory, "python", "stages/download.py")
     run(directory, "python", "stages/fetch_pretrained.py", "tiny")
     run(directory, "python", "stages/finetune_teacher.py", "t1")
+    run(directory, "python", "stages/pseudo_label.py", "n1")
+    run(directory, "python", "stages/train_noisy_student.py", "n1")
     run(directory, "python", "stages/dump_logits.py", "general", "t1")
     run(directory, "python", "stages/dump_logits.py", "task", "t1")
     run(directory, "python", "stages/distill.py")

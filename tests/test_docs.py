@@ -11,7 +11,10 @@ from closure import ROOT
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-FILES = [ROOT / "params.yaml", ROOT / "study/params.yaml", *(ROOT / "profiles").glob("*.yaml")]
+FILES = [
+    *(ROOT / f"{place}params.yaml" for place in ("", "study/", "study/noisy/")),
+    *(ROOT / "profiles").glob("*.yaml"),
+]
 
 
 @pytest.mark.parametrize("path", generate.contents(), ids=lambda path: path.name)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from browser import rendered
-from conftest import COLOURS, FILLERS, THINGS, pairs
+from conftest import COLOURS, FILLERS, THINGS, noisy_student, pairs
 from project import ROOT, run, stages_run
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
@@ -246,6 +246,51 @@ def test_teachers_of_three_families_and_a_ready_made_one_teach_one_student(
     output = run(clone, "dvc", "exp", "run", "--pull", "--allow-missing", "-S", "alpha=0.5")
     assert stages_run(output) == STUDENT
     assert not list(clone.glob("models/teachers/*/"))
+
+
+def test_noisy_students_are_generations_of_teachers(place: Path) -> None:
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    params["noisy_students"] = {
+        "n1": noisy_student(teacher="t1"),
+        "n2": noisy_student(teacher="n1"),
+        "n3": noisy_student(teacher="n2", targets="hard"),
+    }
+    # A short training on gold labels without noise is a teacher that continues it.
+    params["teachers"]["t2"] |= {"weights": "teachers/n3", "lr": 1e-9}
+    for stage in ("stage1", "stage2"):
+        params[stage]["teachers"] = ["n3", "t2"]
+    project.write_params(place, params)
+    order = stages_run(run(place, "dvc", "repro"))
+    made = [stage for stage in order if "noisy_student" in stage or "pseudo_label" in stage]
+    generations = [[f"pseudo_label@n{i}", f"train_noisy_student@n{i}"] for i in (1, 2, 3)]
+    assert made == [stage for generation in generations for stage in generation]
+    assert {"finetune_teacher@t2", *dumps("n3"), *dumps("t2"), *STUDENT} <= set(order)
+    card = json.loads((place / "data/pseudo_labels/n2/card.json").read_text())
+    assert (card["teacher"], card["pool_rows"]) == ("n1", 300)
+    metrics = json.loads((place / "metrics/evaluation.json").read_text())["qa"]
+    assert {"n3", "t2"} <= set(metrics["accuracy_of"])
+    # With so small a learning rate, it is the noisy student whose head it keeps.
+    assert metrics["accuracy_of"]["n3"] == metrics["accuracy_of"]["t2"]
+    assert (place / "metrics/curves/n1.csv").exists()
+
+    # A generation changed reruns nothing of those before it, and its training labels nothing again.
+    rerun = set(stages_run(run(place, "dvc", "repro", "--dry")))
+    assert rerun == set()
+    params["noisy_students"]["n3"]["cutoff"] = 0.2
+    project.write_params(place, params)
+    rerun = set(stages_run(run(place, "dvc", "repro", "train_noisy_student@n3")))
+    assert rerun == {"train_noisy_student@n3"}
+    params["noisy_students"]["n2"]["pseudo_labels"]["top_share"] = 0.5
+    project.write_params(place, params)
+    rerun = set(stages_run(run(place, "dvc", "repro", "train_noisy_student@n3")))
+    assert rerun == {*generations[1], *generations[2]}
+
+    # The code of noisy students reruns no other training.
+    for module in ("noisy_student/noise.py", "pseudo_labels/selection.py"):
+        with (place / "src/pipeline" / module).open("a") as file:
+            file.write("\n# edited\n")
+    rerun = set(stages_run(run(place, "dvc", "repro", "--dry", "train_noisy_student@n3")))
+    assert rerun == {stage for generation in generations for stage in generation}
 
 
 def test_another_export_reruns_nothing_before_it(place: Path) -> None:

@@ -20,6 +20,7 @@ from pipeline.corpus.cleaning import TASK_ROLES, general_roles
 from pipeline.corpus.columns import Corpus, Role
 from pipeline.export.settings import Export
 from pipeline.model.pair_model import GOLDEN
+from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.pretrained import Pretrained, Source
 from pipeline.student.settings import Stage1, Stage2, Student
 from pipeline.student.targets import SOFT_LABEL
@@ -34,7 +35,7 @@ RESERVED = (
 )
 """Names of heads, of curves, of metrics and of the study."""
 OUTPUTS = (
-    *("data/corpora", "data/logits"),
+    *("data/corpora", "data/logits", "data/pseudo_labels"),
     *("models/export", "models/pretrained", "models/student", "models/teachers"),
 )
 """Directories whose content DVC replaces."""
@@ -62,6 +63,9 @@ class Params(Settings):
     """Teachers by name; the ``teachers`` of both stages choose from them."""
     classifiers: dict[str, Classifier]
     """Ready-made classifiers by name; both stages may name them like ``teachers``."""
+    noisy_students: dict[str, NoisyStudent]
+    """Noisy students by name. They become teachers, which the stages may name like ``teachers``,
+    and which may label the pool for other noisy students."""
     student: Student
     """The architecture of the student."""
     stage1: Stage1
@@ -79,7 +83,7 @@ class Params(Settings):
             ("stage2", self.stage2, (self.task,)),
         ):
             for name in stage.teachers:
-                _one_of([*self.teachers, *self.classifiers], f"{where}.teachers", name)
+                _one_of(self._all_teachers(), f"{where}.teachers", name)
             without = [name for name in learned if not self.corpora[name].soft_label]
             expected = f"false, because corpora.{(without or [''])[0]} has no soft_label"
             require(not (stage.soft_label and without), f"{where}.soft_label", True, expected)
@@ -88,17 +92,22 @@ class Params(Settings):
         for name in self.pretrained:
             require_name(bool(NAME.fullmatch(name)), "pretrained", name, NAME_RULE)
         self._check_sources()
-        for section, names in (("teachers", self.teachers), ("classifiers", self.classifiers)):
-            for name in names:
+        defined: set[str] = set()
+        sections: dict[str, Mapping[str, Settings]] = {
+            "teachers": self.teachers,
+            "classifiers": self.classifiers,
+            "noisy_students": self.noisy_students,
+        }
+        for section, entries in sections.items():
+            for name in entries:
                 # A head has the name of its teacher and is an attribute of a module.
                 is_reserved = name in RESERVED or hasattr(ModuleDict(), name)
                 expected = f"{NAME_RULE}, and not a reserved word"
                 allowed = NAME.fullmatch(name) and not is_reserved
                 require_name(bool(allowed), section, name, expected)
-        for name in self.classifiers:
-            require_name(
-                name not in self.teachers, "classifiers", name, "other than those of teachers"
-            )
+                other = "other than those of teachers, classifiers and noisy students"
+                require_name(name not in defined, section, name, other)
+                defined.add(name)
         for name, teacher in self.teachers.items():
             self._check_weights(f"teachers.{name}", teacher.weights)
             expected = (
@@ -107,7 +116,14 @@ class Params(Settings):
             )
             usable = teacher.corpus == "task" or can_teach
             require(usable, f"teachers.{name}.corpus", teacher.corpus, expected)
+        for name, noisy in self.noisy_students.items():
+            self._check_weights(f"noisy_students.{name}", noisy.weights)
+            others = [other for other in self._all_teachers() if other != name]
+            _one_of(others, f"noisy_students.{name}.teacher", noisy.teacher)
         return self
+
+    def _all_teachers(self) -> list[str]:
+        return [*self.teachers, *self.classifiers, *self.noisy_students]
 
     def _check_sources(self) -> None:
         sections: dict[str, Mapping[str, Corpus | Source]] = {
@@ -165,8 +181,8 @@ class Params(Settings):
 
     def _check_weights(self, user: str, weights: str) -> None:
         choices = [f"pretrained/{name}" for name in self.pretrained]
-        choices += [f"teachers/{name}" for name in (*self.teachers, *self.classifiers)]
-        choices = [choice for choice in choices if choice != user.replace(".", "/")]
+        own = user.split(".")[-1]
+        choices += [f"teachers/{name}" for name in self._all_teachers() if name != own]
         _one_of(choices, f"{user}.weights", weights)
 
 

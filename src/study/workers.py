@@ -3,14 +3,11 @@
 Cells with the same stage 1 share its training. A failed cell does not stop the others.
 """
 
-import os
 import shutil
-import signal
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 
 import torch
 
@@ -21,6 +18,7 @@ from pipeline.student.settings import Stage
 from pipeline.student.targets import is_held_out
 from study import training
 from study.cells import PREDICTIONS, Cell, cells, is_done
+from study.processes import start_worker
 from study.settings import Study
 from study.training import WORK, train_cell, train_stage1
 
@@ -45,7 +43,7 @@ def train(study: Study, models: Path) -> int:
         console.say(f"study: resumes with {len(missing)} of {len(wanted)} students to train.")
     failed: dict[Cell, str] = {}
     with (
-        ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool,
+        ProcessPoolExecutor(workers, get_context("spawn"), start_worker) as pool,
         console.progress("study", total, "pairs", start=total - _pairs(missing)) as advance,
     ):
         waiting: dict[Future[dict[Cell, str]], list[Cell]] = {
@@ -88,21 +86,6 @@ def _groups(missing: list[Cell]) -> list[list[Cell]]:
     for cell in missing:
         groups.setdefault(cell.stage1 or cell.identity, []).append(cell)
     return list(groups.values())
-
-
-def _start_worker() -> None:
-    # The parent handles Ctrl-C.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    console.silence()
-
-
-def _end_with_parent() -> None:
-    """Exit when the parent is killed; otherwise the worker would wait for work forever."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
 
 
 def _outcome(future: "Future[dict[Cell, str]]", group: list[Cell]) -> dict[Cell, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from closure import ROOT
-from conftest import tiny_params
+from conftest import noisy_student, tiny_params
 
 from pipeline.core import settings
 from pipeline.core.errors import UserError
@@ -71,6 +71,22 @@ def test_the_default_params_are_valid() -> None:
             {"source": "x"},
             "'classifiers' has an entry named 'golden', but a name there must be up to 64 letters",
         ),
+        ("noisy_students.n1", {}, "'noisy_students.n1.lr' is missing"),
+        ("noisy_students.n1", noisy_student(teacher="n1"), "is 'n1', but must be one of t1, t2."),
+        ("noisy_students.n1", noisy_student(weights="tiny"), "must be one of pretrained/tiny, tea"),
+        ("noisy_students.n1", noisy_student(gold_share=1.1), "is 1.1, but must be at most 1"),
+        ("noisy_students.n1", noisy_student(cutoff=1), "n1.cutoff' is 1, but must be below 1"),
+        ("noisy_students.n1", noisy_student(targets="logits"), "must be one of soft or hard"),
+        (
+            "noisy_students.n1",
+            noisy_student(pseudo_labels={"threshold": 2}),
+            "'noisy_students.n1.pseudo_labels.threshold' is 2, but must be at most 1",
+        ),
+        (
+            "noisy_students.t1",
+            noisy_student(teacher="t2"),
+            "'noisy_students' has an entry named 't1', but a name there must be other than those",
+        ),
         ("pretrained.tiny.path", "x", "'pretrained.tiny.path' is not a setting; pretrained.tiny"),
     ],
 )
@@ -96,6 +112,16 @@ def test_stages_may_name_classifiers_like_teachers(content: dict[str, Any]) -> N
     content["stage1"]["teachers"] = ["t1", "ready"]
     content["teachers"]["t2"]["weights"] = "teachers/ready"
     assert settings.check(Params, content).stage1.teachers == ("t1", "ready")
+
+
+def test_noisy_students_are_teachers(content: dict[str, Any]) -> None:
+    content["noisy_students"] = {
+        "n1": noisy_student(),
+        "n2": noisy_student(teacher="n1", weights="teachers/n1"),
+    }
+    content["stage1"]["teachers"] = ["t1", "n2"]
+    content["teachers"]["t2"]["weights"] = "teachers/n2"
+    assert settings.check(Params, content).noisy_students["n2"].teacher == "n1"
 
 
 def test_a_corpus_without_the_split_that_it_needs_is_refused(content: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import project
 import pytest
-from conftest import tiny_params
+from conftest import noisy_student, tiny_params
 from hypothesis import HealthCheck, settings
 
 from pipeline.core.errors import UserError
@@ -22,6 +22,8 @@ ORDER = (
     ("fetch_pretrained", "tiny"),
     ("finetune_teacher", "t1"),
     ("finetune_teacher", "t2"),
+    ("pseudo_label", "n1"),
+    ("train_noisy_student", "n1"),
     ("dump_logits", "general", "t1"),
     ("dump_logits", "general", "t2"),
     ("dump_logits", "task", "t1"),
@@ -75,6 +77,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert: Pa
     """A project without DVC whose stages have all run."""
     directory = tmp_path_factory.mktemp("whole")
     params = tiny_params(corpora, tiny_bert)
+    params["noisy_students"] = {"n1": noisy_student(epochs=1)}
     for training in (*params["teachers"].values(), params["stage1"], params["stage2"]):
         training["epochs"] = 2
     project.write_params(directory, params)

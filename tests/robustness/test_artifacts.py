@@ -46,6 +46,8 @@ JSON: dict[str, Damage] = {
 READERS = {
     "data/corpora/test/qa.arrow": ("evaluate",),
     "data/corpora/general/pool.arrow": ("dump_logits", "general", "t1"),
+    "data/pseudo_labels/n1/card.json": ("train_noisy_student", "n1"),
+    "data/pseudo_labels/n1/rows.arrow": ("train_noisy_student", "n1"),
     "data/logits/task/t1/card.json": ("finetune_student",),
     "data/logits/task/t1/notes.json": ("finetune_student",),
     "data/logits/test/qa/t1/notes.json": ("evaluate",),

@@ -6,7 +6,7 @@ from typing import Any
 
 import project
 import pytest
-from conftest import tiny_params
+from conftest import noisy_student, tiny_params
 from project import run, stages_run, write_params
 from study_project import PARAMS, STUDY
 
@@ -43,8 +43,13 @@ RESERVED = [
 def with_entry(section: str, name: str) -> dict[str, Any]:
     """Valid settings with a further entry called ``name``, copied from an existing one."""
     content = copy.deepcopy(tiny_params(Path("corpora"), Path("bert")))
-    entries = {"pretrained": "tiny", "teachers": "t1"}
-    entry = content[section][entries[section]] if section in entries else {"source": "x"}
+    entries = {
+        "pretrained": {"source": "x"},
+        "teachers": content["teachers"]["t1"],
+        "classifiers": {"source": "x"},
+        "noisy_students": noisy_student(),
+    }
+    entry = entries[section]
     return {**content, section: {**content[section], name: entry}}
 
 
@@ -59,21 +64,21 @@ def test_an_unsafe_name_of_a_test_set_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNSAFE, ids=lambda name: repr(name)[:30])
-@pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers"])
+@pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers", "noisy_students"])
 def test_an_unsafe_name_is_refused(section: str, name: str) -> None:
     with pytest.raises(UserError, match=f"'{section}' has an entry named"):
         settings.check(Params, with_entry(section, name))
 
 
 @pytest.mark.parametrize("name", RESERVED)
-@pytest.mark.parametrize("section", ["teachers", "classifiers"])
+@pytest.mark.parametrize("section", ["teachers", "classifiers", "noisy_students"])
 def test_a_name_that_would_hide_another_is_refused(section: str, name: str) -> None:
     with pytest.raises(UserError, match=f"'{section}' has an entry named '{name}'"):
         settings.check(Params, with_entry(section, name))
 
 
 @pytest.mark.parametrize("name", ["a", "T1", "bert-base", "gpt_2", "x" * 64])
-@pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers"])
+@pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers", "noisy_students"])
 def test_a_safe_name_is_allowed(section: str, name: str) -> None:
     assert settings.check(Params, with_entry(section, name))
 
@@ -92,6 +97,7 @@ def test_an_unsafe_name_in_the_study_is_refused(section: str, name: str) -> None
     "stage",
     [
         *("fetch_pretrained", "fetch_classifier", "finetune_teacher"),
+        *("pseudo_label", "train_noisy_student"),
         *("dump_logits task", "dump_test_logits qa"),
     ],
 )
@@ -104,7 +110,10 @@ def test_a_script_refuses_an_argument_that_is_no_name(stage: str, name: str, pla
 
 @pytest.mark.parametrize(
     "arguments",
-    [("fetch_pretrained", "x"), ("finetune_teacher", "x"), ("dump_logits", "task", "x")],
+    [
+        *(("fetch_pretrained", "x"), ("finetune_teacher", "x"), ("pseudo_label", "x")),
+        *(("train_noisy_student", "x"), ("dump_logits", "task", "x")),
+    ],
 )
 def test_a_script_refuses_a_name_that_is_not_defined(
     arguments: tuple[str, ...], place: Path
@@ -125,7 +134,8 @@ def with_names(names: dict[str, str], corpora: Path, bert: Path) -> dict[str, An
     """Settings with a further entry in each section of ``names``."""
     params = tiny_params(corpora, bert)
     for section, name in names.items():
-        entry = next(iter(params[section].values()), {"source": str(bert)})
+        defaults = {"classifiers": {"source": str(bert)}, "noisy_students": noisy_student()}
+        entry = defaults.get(section) or next(iter(params[section].values()))
         params[section] = {name: entry, **params[section]}
     return params
 
@@ -149,7 +159,7 @@ def test_dvc_runs_nothing_that_a_name_says(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers"])
+@pytest.mark.parametrize("section", ["pretrained", "teachers", "classifiers", "noisy_students"])
 def test_dvc_deletes_nothing_that_a_name_leads_to(
     section: str, fresh: Path, corpora: Path, tiny_bert: Path
 ) -> None:

@@ -61,5 +61,7 @@ def test_a_killed_export_leaves_no_half_directory(file: str, finished: Path, pla
 
 def _hashes(directory: Path) -> dict[str, str]:
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file()
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -72,11 +72,18 @@ class Rows:
         groups: list[str] = self.table["group"].to_pylist()
         return groups
 
+    @property
+    def ids(self) -> np.ndarray:
+        """The ``row_ids``, shape [rows]."""
+        return np.concatenate(list(self._pieces_of_ids()))
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash over the ordered row ids. It changes with any text and with the order."""
-        batches = self.table.to_batches(max_chunksize=BATCH_ROWS)
-        return fingerprint(row_ids(batch) for batch in batches)
+        return fingerprint(self._pieces_of_ids())
+
+    def _pieces_of_ids(self) -> Iterator[np.ndarray]:
+        return map(row_ids, self.table.to_batches(max_chunksize=BATCH_ROWS))
 
 
 def class_order(own: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -86,13 +86,14 @@ def load_encoder(
 
 def remedy(directory: Path) -> str:
     """What to do about a damaged model in ``directory``: the stage to run again."""
-    kind, name = directory.parent.name, directory.name
+    name = directory.name
     stages = {
-        "pretrained": f"fetch_pretrained@{name}",
-        "teachers": f"finetune_teacher@{name}` or `dvc repro -f fetch_classifier@{name}",
-        "student": "distill" if name == "stage1" else "finetune_student",
-    }
-    return f"run `dvc repro -f {stages[kind]}`" if kind in stages else "run the study again"
+        "pretrained": ("fetch_pretrained@",),
+        "teachers": ("finetune_teacher@", "fetch_classifier@", "train_noisy_student@"),
+        "student": ("distill",) if name == "stage1" else ("finetune_student",),
+    }.get(directory.parent.name, ())
+    commands = [f"`dvc repro -f {stage}{name if '@' in stage else ''}`" for stage in stages]
+    return f"run {' or '.join(commands)}" if commands else "run the study again"
 
 
 def from_pretrained(

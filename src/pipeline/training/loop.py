@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,10 @@ from pipeline.training.vocabulary import only_tokens_of
 STEPS_BETWEEN_CHECKS = 20
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From logits [rows, heads, classes], labels [rows] and teacher logits to a loss [rows]."""
+"""From logits [rows, heads, classes], labels [rows] and targets to a loss [rows]."""
+EpochOf = Callable[[Encoded, int], tuple[Encoded, list[np.ndarray]]]
+"""From the tokens of all rows and the number of an epoch, from 0, to the tokens that it reads and
+the row numbers of its batches. All epochs of a training have as many batches and rows."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class Examples:
     """Shape [rows], int64: gold labels. In a stage without gold labels, the class that the mean of
     the teachers chooses; the loss does not use it then. Accuracy is the share of rows for which
     the model chooses this class."""
-    teacher_logits: Tensor
-    """Shape [rows, soft heads, classes], float32; no soft heads for a teacher."""
+    targets: Tensor
+    """Shape [rows, soft heads, classes], float32: the logits that each soft head learns. A teacher
+    has no soft heads; a noisy student has a probability for each class in their place."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -81,12 +86,14 @@ def train(
     settings: Training,
     name: str,
     checkpoint: Checkpoint,
+    epoch_of: EpochOf | None = None,
 ) -> Trained:
     """Train ``model`` in place; resumes from ``checkpoint`` if it was saved.
 
-    Several processes share every batch, and all end with the same weights. A training that is no
-    better than a constant predictor after a third of its steps is reported, and ends there if it is
-    to be restarted. Raises UserError at the first step whose loss is not finite.
+    An epoch reads each row once, or what ``epoch_of`` gives it. Several processes share every
+    batch, and all end with the same weights. A training that is no better than a constant predictor
+    after a third of its steps is reported, and ends there if it is to be restarted. Raises
+    UserError at the first step whose loss is not finite.
     """
     with ExitStack() as stack:
         tokens, validation_tokens = stack.enter_context(
@@ -95,14 +102,17 @@ def train(
         validation = replace(validation, tokens=validation_tokens)
         engine = runtime.accelerator()
         optimizer = make_optimizer(model, settings)
-        steps_per_epoch = math.ceil(len(training) / settings.batch_size)
+        epoch_of = epoch_of or _each_row_once(settings)
+        first_batches = epoch_of(tokens, 0)[1]
+        steps_per_epoch = len(first_batches)
+        rows_per_epoch = sum(len(batch) for batch in first_batches)
         total = steps_per_epoch * settings.epochs
         third = math.ceil(total / 3)
         model.to(engine.device)
         progress = checkpoint.load(model, optimizer) or {"step": 0, "sums": [0, 0], "curve": []}
         step = int(progress["step"])
         loss_sum, hits = progress["sums"]
-        constant = constant_loss(training.labels, training.teacher_logits, len(heads), loss)
+        constant = constant_loss(training.labels, training.targets, len(heads), loss)
         watch = LossWatch(constant, total, progress.get("watched"))
         curve = [Epoch(**line) for line in progress["curve"]]
         if step:
@@ -128,15 +138,13 @@ def train(
                 watch.add(number, step_loss, rows=unread[number - first][0])
             unread.clear()
 
-        rows = len(training) * settings.epochs
+        rows = rows_per_epoch * settings.epochs
         advance = stack.enter_context(
             console.progress(name, rows, "rows", start=rows * step // total)
         )
         for epoch in range(len(curve), settings.epochs):
             model.train()
-            batches = training_batches(
-                tokens.lengths, settings.batch_size, seed=settings.seed, epoch=epoch
-            )
+            epoch_tokens, batches = epoch_of(tokens, epoch)
             for indices in batches[step - epoch * steps_per_epoch :]:
                 runtime.seed_step(settings.seed, step, engine.process_index)
                 for group in optimizer.param_groups:
@@ -147,10 +155,10 @@ def train(
                 own = indices[engine.process_index :: engine.num_processes]
                 counts = len(own) > 0
                 own = own if counts else indices[:1]
-                batch = {k: v.to(engine.device) for k, v in collate(tokens, own).items()}
+                batch = {k: v.to(engine.device) for k, v in collate(epoch_tokens, own).items()}
                 logits = prepared_model(batch, heads)
                 labels = training.labels[own].to(logits.device)
-                targets = training.teacher_logits[own].to(logits.device)
+                targets = training.targets[own].to(logits.device)
                 batch_loss = counts * loss(logits, labels, targets).sum()
                 # The engine averages gradients over processes, each of which has a part of the sum.
                 engine.backward(batch_loss * (engine.num_processes / len(indices)))
@@ -188,8 +196,8 @@ def train(
             curve.append(
                 Epoch(
                     epoch + 1,
-                    loss_sum / len(training),
-                    hits / len(training),
+                    loss_sum / rows_per_epoch,
+                    hits / rows_per_epoch,
                     validation_loss,
                     validation_accuracy,
                 )
@@ -200,12 +208,22 @@ def train(
     return Trained(curve, settings.seed, failed, still_falling=falling and not failed)
 
 
+def _each_row_once(settings: Training) -> EpochOf:
+    def epoch_of(tokens: Encoded, epoch: int) -> tuple[Encoded, list[np.ndarray]]:
+        batches = training_batches(
+            tokens.lengths, settings.batch_size, seed=settings.seed, epoch=epoch
+        )
+        return tokens, batches
+
+    return epoch_of
+
+
 def _validate(
     model: PairModel, validation: Examples, heads: Sequence[str], loss: Loss
 ) -> tuple[float, float]:
     """Mean loss and accuracy on ``validation``."""
     logits = predict_together(model, validation.tokens, heads)
-    losses = loss(logits, validation.labels, validation.teacher_logits)
+    losses = loss(logits, validation.labels, validation.targets)
     hits = _hits(logits, validation.labels)
     return losses.mean().item(), hits.item() / len(validation)
 

@@ -14,7 +14,7 @@ from pipeline.model.encoding import check_vocabulary
 from pipeline.model.inference import predict_together
 from pipeline.model.pair_model import Card, PairModel
 from pipeline.training.calibration import fit_temperature
-from pipeline.training.loop import Examples, Loss, Trained, train
+from pipeline.training.loop import EpochOf, Examples, Loss, Trained, train
 from pipeline.training.settings import Training
 
 CODE = ("pipeline.core.checkpoints", "pipeline.core.runtime", "pipeline.model", "pipeline.training")
@@ -40,12 +40,13 @@ def train_and_save(
     code: str,
     name: str,
     calibrated: bool = False,
+    epoch_of: EpochOf | None = None,
 ) -> Trained:
     """Train ``model`` and save it to ``directory``, unless it has failed and is to be restarted.
 
     An interrupted training resumes if the settings (``settings`` and ``more_settings``), the
     encoder's configuration and weights, examples, precision and code (``CODE`` and ``code``) are
-    the same. ``name`` is shown to people.
+    the same; these must also determine ``epoch_of`` (see ``train``). ``name`` is shown to people.
     ``calibrated`` fits the temperature of its predictions to the gold labels of ``validation``. Of
     several processes, the main one saves. Raises UserError if the tokenizer does not know the words
     of ``training``, or at the first step whose loss is not finite.
@@ -57,7 +58,7 @@ def train_and_save(
         for array in (
             examples.tokens.ids,
             examples.labels.numpy(),
-            examples.teacher_logits.numpy(),
+            examples.targets.numpy(),
         )
     ]
     described = (settings, more_settings, model.encoder.config.to_diff_dict())
@@ -72,6 +73,7 @@ def train_and_save(
         settings=settings,
         name=name,
         checkpoint=checkpoint,
+        epoch_of=epoch_of,
     )
     if trained.failed and settings.restarts:
         return trained

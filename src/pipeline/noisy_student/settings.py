@@ -1,0 +1,44 @@
+"""Settings of noisy students."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.settings import FINITE, Text, Whole, require
+from pipeline.pseudo_labels.artifact import PseudoLabels
+from pipeline.training.settings import Training
+
+
+class NoisyStudent(Training):
+    """An entry of ``noisy_students``: a student of gold labels and of a teacher's pseudo-labels.
+
+    It learns under noise and becomes a teacher itself. Its ``dropout`` is part of the noise.
+    """
+
+    teacher: Text
+    """The teacher, classifier or other noisy student that labels the pool."""
+    weights: Text
+    """Initial weights: ``pretrained/NAME``, or ``teachers/NAME``."""
+    pseudo_labels: PseudoLabels
+    """Which rows of the pool it learns; ``{}`` for all of them, balanced."""
+    layers: Annotated[Whole, Field(ge=1)] | None = None
+    """Number of lowest encoder layers to keep; default all. It should be no smaller than its
+    teacher."""
+    max_length: Annotated[Whole, Field(ge=8)] | None = None
+    """Maximum number of its own tokens of a pair; default that of the student."""
+    targets: Literal["soft", "hard"] = "soft"
+    """What it learns of a pseudo-labelled row: the teacher's probabilities, or its class."""
+    gold_share: Annotated[float, Field(ge=0, le=1), FINITE] = 0.4
+    """Share of rows with gold labels in each batch. An epoch reads each pseudo-labelled row once,
+    and gold rows as often as that takes; at 1, each gold row once."""
+    stochastic_depth: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.2
+    """Probability that the highest layer is skipped; it falls linearly towards the lowest."""
+    cutoff: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.1
+    """Share of the tokens of a pair that are removed in one span."""
+
+    @model_validator(mode="after")
+    def _batches_have_room(self) -> "NoisyStudent":
+        mixed = 0 < self.gold_share < 1
+        expected = "at least 2, for gold and pseudo-labelled rows"
+        require(self.batch_size > 1 or not mixed, "batch_size", self.batch_size, expected)
+        return self

@@ -1,0 +1,190 @@
+"""The report of the study of noisy students: a page (docs/noisy) and figures (metrics/noisy)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+
+from pipeline.core import rows
+from pipeline.core.files import whole_directory, write_csv
+from pipeline.evaluation.scoring import Interval
+from study.noisy.cells import read_predictions
+from study.noisy.corruption import CORRUPTIONS, STRENGTHS
+from study.noisy.settings import NoisyStudyParams, recipes
+from study.statistics import Estimate, crossed_mean, holm
+
+matplotlib.use("Agg")
+SIGNIFICANT = 0.05
+COLUMNS = ("system", "split", "accuracy", "low", "high", "failed_seeds")
+COMPARISON_COLUMNS = ("first", "second", "split", "difference", "low", "high", "corrected_p")
+
+
+@dataclass(frozen=True)
+class System:
+    """The hits of one system: by split, 1 or 0, float64 of shape [seeds, rows]."""
+
+    hits: dict[str, np.ndarray]
+    failed: int
+    """The number of seeds whose training has failed."""
+
+    def accuracy(self, split: str) -> Estimate:
+        return crossed_mean(self.hits[split])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference in accuracy of two systems on the same rows of a split, paired by seed."""
+
+    first: str
+    second: str
+    split: str
+    estimate: Estimate
+    corrected_p: float
+
+    @property
+    def sentence(self) -> str:
+        verdict = "" if self.corrected_p < SIGNIFICANT else ", not established"
+        where = "" if self.split == "test" else f" with {self.split.replace('_', ' ')}"
+        return f"{self.first} minus {self.second}{where}: {self.estimate.points}{verdict}"
+
+
+def read_systems(study: NoisyStudyParams, test: str) -> dict[str, System]:
+    """All systems, from their predictions."""
+    labels = {
+        "validation": rows.read("task", "validation").labels,
+        "test": rows.read("test", test).labels,
+    }
+    systems = {}
+    for name in recipes(study):
+        by_seed = list(read_predictions(name, study.seeds))
+        hits = {
+            split: np.stack(
+                [
+                    cell.logits[split].argmax(dim=-1).numpy() == labels.get(split, labels["test"])
+                    for cell in by_seed
+                ]
+            ).astype(float)
+            for split in by_seed[0].logits
+        }
+        systems[name] = System(hits, sum(cell.failed for cell in by_seed))
+    return systems
+
+
+def differences(study: NoisyStudyParams, systems: Mapping[str, System]) -> list[Difference]:
+    """The tested differences on the test rows, and on those with faults, each family corrected."""
+    found = []
+    for split in ("test", *_faults()):
+        pairs = [
+            pair for pair in study.compare if all(split in systems[name].hits for name in pair)
+        ]
+        estimates = [
+            crossed_mean(systems[first].hits[split] - systems[second].hits[split])
+            for first, second in pairs
+        ]
+        corrected = holm([estimate.p for estimate in estimates]) if pairs else []
+        found += [
+            Difference(first, second, split, estimate, p)
+            for (first, second), estimate, p in zip(pairs, estimates, corrected, strict=True)
+        ]
+    return found
+
+
+def _faults() -> list[str]:
+    return [f"{kind} {strength}" for kind in CORRUPTIONS for strength in STRENGTHS]
+
+
+def write(study: NoisyStudyParams, test: str, page: Path, metrics: Path) -> list[Difference]:
+    """Write ``page``, a directory with a README and a picture, and figures in ``metrics``."""
+    systems = read_systems(study, test)
+    tested = differences(study, systems)
+    with whole_directory(page) as draft:
+        _draw(study.generations, systems, draft / "generations.png")
+        count = systems[next(iter(systems))].hits["test"].shape[1]
+        text = markdown(systems, tested, rows=count)
+        (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    lines = [
+        {
+            "system": name,
+            "split": split,
+            **_rounded("accuracy", system.accuracy(split)),
+            "failed_seeds": system.failed,
+        }
+        for name, system in systems.items()
+        for split in system.hits
+    ]
+    write_csv(metrics / "systems.csv", COLUMNS, lines)
+    lines = [
+        {
+            "first": one.first,
+            "second": one.second,
+            "split": one.split,
+            **_rounded("difference", one.estimate),
+            "corrected_p": round(one.corrected_p, 4),
+        }
+        for one in tested
+    ]
+    write_csv(metrics / "comparisons.csv", COMPARISON_COLUMNS, lines)
+    return tested
+
+
+def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, rows: int) -> str:
+    """The page: a picture, the systems on the test rows, their differences, and robustness."""
+    parts = [
+        "# Noisy students\n",
+        f"Accuracy on {rows:,} test rows, in %, with 95% intervals that hold for other rows and "
+        "other seeds. A difference is established if its p-value is below 0.05 after Holm's "
+        "correction for the number of differences on the same rows. `val` is the accuracy on the "
+        "validation rows. The systems are defined in `study/noisy/params.yaml`. This page is "
+        "written by `dvc repro study/noisy/dvc.yaml`.\n",
+        "![accuracy by generation](generations.png)\n",
+        "| | accuracy | interval | seeds | val | failed |\n|---|---|---|---|---|---|",
+    ]
+    for name, system in systems.items():
+        accuracy, by_seed = system.accuracy("test"), system.hits["test"].mean(axis=1)
+        parts.append(
+            f"| {name} | {100 * accuracy.value:.1f} "
+            f"| {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} "
+            f"| {', '.join(f'{100 * value:.1f}' for value in by_seed)} "
+            f"| {100 * system.hits['validation'].mean():.1f} "
+            f"| {system.failed} of {len(by_seed)} |"
+        )
+    parts += ["", *(f"- {one.sentence}" for one in tested if one.split == "test")]
+    strengths = " | ".join(f"{100 * strength:.0f}%" for strength in STRENGTHS)
+    for kind in CORRUPTIONS:
+        parts += [
+            f"\n## Test pairs with {kind.replace('_', ' ')}\n",
+            f"| share of the words | none | {strengths} |\n|---|{'---|' * (1 + len(STRENGTHS))}",
+        ]
+        columns = ["test", *(f"{kind} {strength}" for strength in STRENGTHS)]
+        for name, system in systems.items():
+            if columns[-1] in system.hits:
+                cells = " | ".join(f"{100 * system.hits[column].mean():.1f}" for column in columns)
+                parts.append(f"| {name} | {cells} |")
+        parts += ["", *(f"- {one.sentence}" for one in tested if one.split in columns[1:])]
+    return "\n".join(parts) + "\n"
+
+
+def _draw(generations: Sequence[str], systems: Mapping[str, System], path: Path) -> None:
+    """Draw accuracy by generation: the mean with its interval, and the seeds."""
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    accuracies = [systems[name].accuracy("test") for name in generations]
+    for x, (name, accuracy) in enumerate(zip(generations, accuracies, strict=True)):
+        by_seed = systems[name].hits["test"].mean(axis=1)
+        axes.plot([x] * len(by_seed), by_seed, "o", color="#9db8d2", markersize=4)
+        axes.plot([x, x], [accuracy.low, accuracy.high], color="#2b5c8a", linewidth=1.2)
+    axes.plot([accuracy.value for accuracy in accuracies], "-", color="#2b5c8a")
+    axes.set_xticks(range(len(generations)), [name.replace("_", " ") for name in generations])
+    axes.set_ylabel("accuracy: mean, 95% interval, seeds", fontsize=8)
+    axes.set_title("Accuracy by generation", loc="left", fontsize=11)
+    axes.grid(linewidth=0.4)
+    # Without date and version in it, the same plot is the same file.
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+
+
+def _rounded(name: str, interval: Interval) -> dict[str, float]:
+    values = {name: interval.value, "low": interval.low, "high": interval.high}
+    return {key: round(value, 4) for key, value in values.items()}

@@ -1,0 +1,17 @@
+"""Study: train the teacher and the noisy students of ``study/noisy/params.yaml``, every seed."""
+
+import _path  # noqa: F401 - puts src on the path
+from pipeline import console
+from pipeline.preflight import read_params
+from study.noisy import training
+from study.noisy.settings import read_study
+
+
+def main() -> str:
+    params = read_params()
+    count = training.train(read_study(), params.max_length, params.tests[0])
+    return f"study: {count} systems trained"
+
+
+if __name__ == "__main__":
+    console.run(main, resumes=True)

@@ -1,0 +1,56 @@
+"""A teacher that continues another one keeps its head, so that a short training is enough."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import LABEL_NAMES, rows_of
+from safetensors.torch import load_file
+
+from pipeline.core import settings
+from pipeline.core.errors import UserError
+from pipeline.core.rows import Rows
+from pipeline.teacher import Teacher, finetune_teacher
+
+
+@pytest.fixture
+def models(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/pretrained").mkdir(parents=True)
+    (tmp_path / "models/pretrained/tiny").symlink_to(tiny_bert)
+    train(tmp_path / "models", "first", weights="pretrained/tiny", seed=1)
+    return tmp_path / "models"
+
+
+def train(
+    models: Path, name: str, label_names: tuple[str, ...] = LABEL_NAMES, **changes: Any
+) -> torch.Tensor:
+    """The weights of the head of a teacher that is trained for 8 steps."""
+    content = {"corpus": "task", "lr": 3e-3, "epochs": 1, "batch_size": 8, "seed": 2, **changes}
+    rows = rows_of(60)
+    finetune_teacher(
+        name,
+        settings.check(Teacher, content),
+        max_length=16,
+        training=Rows(rows.name, rows.table, label_names),
+        validation=Rows("task/validation", rows_of(20, 1).table, label_names),
+        models=models,
+    )
+    return load_file(models / "teachers" / name / "heads.safetensors")["golden.0.weight"]
+
+
+def test_it_keeps_the_head_of_a_teacher_with_the_same_classes_in_any_order(models: Path) -> None:
+    first = load_file(models / "teachers/first/heads.safetensors")["golden.0.weight"]
+    nothing: dict[str, Any] = {"weights": "teachers/first", "lr": 1e-12}
+    assert torch.allclose(train(models, "same", **nothing), first, atol=1e-6)
+    turned = train(models, "turned", LABEL_NAMES[::-1], **nothing)
+    assert torch.allclose(turned, first.flip(0), atol=1e-6)
+    other = train(models, "other", ("no", "yes"), **nothing)
+    assert not torch.allclose(other, first, atol=1e-3)
+
+
+def test_a_damaged_head_is_refused(models: Path) -> None:
+    (models / "teachers/first/heads.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"teachers/first is damaged .* `dvc repro -f finetune_tea"):
+        train(models, "same", weights="teachers/first")
