@@ -10,8 +10,8 @@ from study.noisy.settings import read_study
 
 
 def main() -> str:
-    test = read_params().tests[0]
-    for difference in report.write(read_study(), test, Path("docs/noisy"), Path("metrics/noisy")):
+    page, metrics = Path("docs/noisy"), Path("metrics/noisy")
+    for difference in report.write(read_study(), read_params(), page, metrics):
         if difference.split == "test":
             console.say(difference.sentence)
     return "study: docs/noisy/README.md, metrics/noisy"

@@ -1,30 +1,27 @@
-"""Label the pool with a teacher, for one noisy student."""
-
-from pathlib import Path
+"""Choose and label the rows of the pool that one noisy student learns."""
 
 import _path  # noqa: F401 - puts src on the path
 from pipeline import console
-from pipeline.core import rows, runtime
+from pipeline.core import rows
 from pipeline.core.files import mark_done
 from pipeline.core.settings import entry
+from pipeline.logits import dumped
 from pipeline.preflight import read_params
-from pipeline.pseudo_labels import labelling
 from pipeline.pseudo_labels.artifact import PSEUDO_LABELS
+from pipeline.pseudo_labels.labelling import pseudo_label
 
 
 def main() -> str:
     (name,) = console.arguments("NAME")
     settings = entry(read_params().noisy_students, name, "noisy_students")
-    card = labelling.pseudo_label(
+    card = pseudo_label(
         name,
-        Path("models/teachers") / settings.teacher,
         settings.pseudo_labels,
+        dumped(f"pool/{name}", settings.teacher),
         pool=rows.read("general", "pool"),
         gold=rows.read("task", "train"),
         validation=rows.read("task", "validation"),
     )
-    if card is None:
-        return ""
     mark_done(PSEUDO_LABELS / name)
     counts = [f"{label} {count.rows:,}" for label, count in card.classes.items()]
     return (
@@ -34,4 +31,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    console.run(main)

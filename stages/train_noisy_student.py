@@ -18,12 +18,13 @@ def main() -> str:
     params = read_params()
     settings = entry(params.noisy_students, name, "noisy_students")
     models = Path("models")
+    gold = rows.read("task", "train")
     trained = train_noisy_student(
         name,
         settings,
         max_length=params.max_length,
-        gold=rows.read("task", "train"),
-        pseudo_labelled=artifact.read(name, settings.teacher, settings.pseudo_labels),
+        gold=gold,
+        pseudo_labelled=artifact.read(name, settings.teacher, settings.pseudo_labels, gold),
         validation=rows.read("task", "validation"),
         models=models,
     )

@@ -8,8 +8,7 @@ from study.noisy.settings import read_study
 
 
 def main() -> str:
-    params = read_params()
-    count = training.train(read_study(), params.max_length, params.tests[0])
+    count = training.train(read_study(), read_params())
     return f"study: {count} systems trained"
 
 

@@ -30,7 +30,7 @@ LABEL_NAMES = ("irrelevant", "relevant")
 LONG_STAGES = {
     "finetune_teacher": (["t1"], "models/teachers/t1"),
     "dump_logits": (["general", "t1"], "data/logits/general/t1"),
-    "pseudo_label": (["n1"], "data/pseudo_labels/n1"),
+    "dump_pool_logits": (["n1"], "data/logits/pool/n1"),
     "train_noisy_student": (["n1"], "models/teachers/n1"),
     "distill": ([], "models/student/stage1"),
     "finetune_student": ([], "models/student/stage2"),
@@ -228,6 +228,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_
     run(directory, "python", "stages/download.py")
     run(directory, "python", "stages/fetch_pretrained.py", "tiny")
     run(directory, "python", "stages/finetune_teacher.py", "t1")
+    run(directory, "python", "stages/dump_pool_logits.py", "n1")
     run(directory, "python", "stages/pseudo_label.py", "n1")
     run(directory, "python", "stages/train_noisy_student.py", "n1")
     run(directory, "python", "stages/dump_logits.py", "general", "t1")

@@ -31,8 +31,7 @@ METADATA = "artifact"
 LOGITS = Path("data/logits")
 SPLITS = {"general": ("pool",), "task": ("train", "validation")}
 """The splits of each place that students learn from and that therefore have logits."""
-PART_ROWS = 2048
-"""Rows scored, sorted by length, between two checkpoints of a dump."""
+PART_ROWS = 2048  # Scored, sorted by length, between two checkpoints of a dump.
 TIMED_ROWS = 128
 """Rows whose lengths are noted, so that a teacher's speed can be measured without its tokenizer."""
 SHARD_ROWS = 4_194_304
@@ -83,9 +82,10 @@ class Notes:
 
 
 def dumped(place: str, teacher: str) -> Artifact:
-    """The logits of ``teacher`` at ``general``, ``task``, or ``test/`` and a test set's name."""
-    kind, *test = place.split("/")
-    stage = f"dump_{kind}_logits@{'-'.join([*test, teacher])}"
+    """The logits of ``teacher`` at ``general``, ``task``, ``test/`` and a test set's name, or
+    ``pool/`` and the name of a noisy student."""
+    kind, *names = place.split("/")
+    stage = f"dump_{kind}_logits@{'-'.join(names if kind == 'pool' else [*names, teacher])}"
     return Artifact(LOGITS / place / teacher, stage)
 
 

@@ -22,6 +22,7 @@ ORDER = (
     ("fetch_pretrained", "tiny"),
     ("finetune_teacher", "t1"),
     ("finetune_teacher", "t2"),
+    ("dump_pool_logits", "n1"),
     ("pseudo_label", "n1"),
     ("train_noisy_student", "n1"),
     ("dump_logits", "general", "t1"),

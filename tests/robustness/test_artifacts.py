@@ -46,6 +46,8 @@ JSON: dict[str, Damage] = {
 READERS = {
     "data/corpora/test/qa.arrow": ("evaluate",),
     "data/corpora/general/pool.arrow": ("dump_logits", "general", "t1"),
+    "data/logits/pool/n1/t1/card.json": ("pseudo_label", "n1"),
+    "data/logits/pool/n1/t1/general-pool.safetensors": ("pseudo_label", "n1"),
     "data/pseudo_labels/n1/card.json": ("train_noisy_student", "n1"),
     "data/pseudo_labels/n1/rows.arrow": ("train_noisy_student", "n1"),
     "data/logits/task/t1/card.json": ("finetune_student",),

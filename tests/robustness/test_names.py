@@ -97,7 +97,7 @@ def test_an_unsafe_name_in_the_study_is_refused(section: str, name: str) -> None
     "stage",
     [
         *("fetch_pretrained", "fetch_classifier", "finetune_teacher"),
-        *("pseudo_label", "train_noisy_student"),
+        *("dump_pool_logits", "pseudo_label", "train_noisy_student"),
         *("dump_logits task", "dump_test_logits qa"),
     ],
 )
@@ -111,8 +111,8 @@ def test_a_script_refuses_an_argument_that_is_no_name(stage: str, name: str, pla
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(("fetch_pretrained", "x"), ("finetune_teacher", "x"), ("pseudo_label", "x")),
-        *(("train_noisy_student", "x"), ("dump_logits", "task", "x")),
+        *(("fetch_pretrained", "x"), ("finetune_teacher", "x"), ("dump_pool_logits", "x")),
+        *(("pseudo_label", "x"), ("train_noisy_student", "x"), ("dump_logits", "task", "x")),
     ],
 )
 def test_a_script_refuses_a_name_that_is_not_defined(

@@ -61,17 +61,6 @@ def test_logits_of_two_processes_are_those_of_one(uninterrupted: Path, tmp_path:
         assert path.read_bytes() == (place / out / path.name).read_bytes(), path.name
 
 
-def test_pseudo_labels_of_two_processes_are_those_of_one(
-    uninterrupted: Path, tmp_path: Path
-) -> None:
-    arguments, out = LONG_STAGES["pseudo_label"]
-    place = copy(uninterrupted, tmp_path, out)
-    output = run(place, sys.executable, "stages/pseudo_label.py", *arguments, TMKD_LAUNCHER=TWO)
-    assert output.count("pseudo-labels for n1: ") == 1
-    for name in ("rows.arrow", "card.json"):
-        assert (uninterrupted / out / name).read_bytes() == (place / out / name).read_bytes(), name
-
-
 @pytest.mark.parametrize(
     ("stage", "name"),
     [("distill", "stage1"), ("finetune_student", "stage2"), ("train_noisy_student", "n1")],

@@ -24,9 +24,10 @@ def mixed_batches(
     """Row numbers of the batches of an epoch.
 
     The first ``gold`` rows have gold labels, the others pseudo-labels; ``lengths`` are those of
-    all, shape [rows]. An epoch reads each pseudo-labelled row once. Gold rows are read in passes of
-    their own, which go on in the next epoch, so that all are read equally often. At a
-    ``gold_share`` of 1, an epoch reads each gold row once, and no other.
+    all, shape [rows]. An epoch reads each pseudo-labelled row once; if they do not fill the
+    batches, they are spread evenly. Gold rows are read in passes of their own, which go on in the
+    next epoch, so that all are read equally often. At a ``gold_share`` of 1, an epoch reads each
+    gold row once, and no other.
     """
     gold_size, pseudo_size = rows_per_batch(batch_size, gold_share)
     if not pseudo_size:
@@ -39,12 +40,11 @@ def mixed_batches(
     # Sorted by length within groups of batches, as all trainings do.
     for first in range(0, steps, BATCHES_SORTED_TOGETHER):
         last = min(first + BATCHES_SORTED_TOGETHER, steps)
-        pseudo_group = pseudo_rows[first * pseudo_size : last * pseudo_size]
-        gold_group = gold_rows[first * gold_size : last * gold_size]
-        parts = [
-            np.array_split(group[np.argsort(lengths[group], kind="stable")], last - first)
-            for group in (gold_group, pseudo_group)
-        ]
+        parts = []
+        for rows in (gold_rows, pseudo_rows):
+            group = rows[first * len(rows) // steps : last * len(rows) // steps]
+            in_order = group[np.argsort(lengths[group], kind="stable")]
+            parts.append(np.array_split(in_order, last - first))
         batches += [np.concatenate(pair) for pair in zip(*parts, strict=True)]
     return [batches[i] for i in generator.permutation(steps)]
 

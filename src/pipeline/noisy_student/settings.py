@@ -29,12 +29,12 @@ class NoisyStudent(Training):
     targets: Literal["soft", "hard"] = "soft"
     """What it learns of a pseudo-labelled row: the teacher's probabilities, or its class."""
     gold_share: Annotated[float, Field(ge=0, le=1), FINITE] = 0.4
-    """Share of rows with gold labels in each batch. An epoch reads each pseudo-labelled row once,
-    and gold rows as often as that takes; at 1, each gold row once."""
+    """Share of rows with gold labels in each batch. An epoch reads each pseudo-labelled row once
+    and repeats gold rows to fill the batches; at 1, it reads each gold row once and no others."""
     stochastic_depth: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.2
     """Probability that the highest layer is skipped; it falls linearly towards the lowest."""
     cutoff: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.1
-    """Share of the tokens of a pair that are removed in one span."""
+    """Share of the words of a pair that are removed in one span, another one in each epoch."""
 
     @model_validator(mode="after")
     def _batches_have_room(self) -> "NoisyStudent":

@@ -24,12 +24,14 @@ CODE = "pipeline.noisy_student"
 
 
 def loss(logits: Tensor, _: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy between ``targets`` and the predicted probabilities, in nats; shape [rows].
+    """Divergence KL(targets ‖ softmax(logits)), in nats, of shape [rows].
 
     ``logits`` and ``targets`` have shape [rows, 1, classes]. A gold label is a target of
-    probability 1, so that gold and pseudo-labelled rows have the same loss.
+    probability 1, whose divergence is the cross-entropy. For soft labels it is the cross-entropy
+    minus their entropy, so that a perfect student has a loss of 0.
     """
-    return cross_entropy(logits[:, 0], targets[:, 0], reduction="none")
+    entropy: Tensor = torch.special.entr(targets[:, 0]).sum(dim=-1)
+    return cross_entropy(logits[:, 0], targets[:, 0], reduction="none") - entropy
 
 
 def targets_of(rows: Rows, *, soft: bool) -> Tensor:
@@ -57,8 +59,8 @@ def train_noisy_student(
     """Train noisy student ``name`` on ``gold`` and ``pseudo_labelled``, whose classes are the same.
 
     It starts from ``models/<settings.weights>`` with a new head and is saved as a teacher to
-    ``models/teachers/<name>``. Losses of its curve are cross-entropies, in nats per row; those of
-    the validation rows are without noise. Training accuracy counts pseudo-labels as labels.
+    ``models/teachers/<name>``. Losses of its curve are those of ``loss``, in nats per row; those
+    of the validation rows are without noise. Training accuracy counts pseudo-labels as labels.
     """
     max_length = settings.max_length or max_length
     runtime.seed_step(settings.seed, -1)

@@ -1,7 +1,7 @@
 """The rows that a noisy student learns of the pool, and what says how they were chosen.
 
-``data/pseudo_labels/<noisy student>/`` has ``rows.arrow`` with the columns ``text_a``, ``text_b``,
-``label``, ``soft_label`` and ``confidence``, ``card.json``, and the teacher's ``logits``.
+``data/pseudo_labels/<noisy student>/`` has ``rows.arrow``, with the columns ``text_a``, ``text_b``,
+``label``, ``soft_label`` and ``confidence``, and ``card.json``.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class PseudoLabels(Settings):
     top_share: Annotated[float, Field(gt=0, le=1), FINITE] = 1.0
     """Share of the pool that is kept, from the most confident rows down."""
     balance: Flag = True
-    """Whether all classes get the same number of rows: plentiful ones lose their least confident
-    rows, the rows of scarce ones are repeated."""
+    """Whether there are as many rows of each class: plentiful classes lose their least confident
+    rows, and rows of scarce classes are repeated."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Card:
     pool: str
     """Fingerprint of the pool."""
     pool_rows: int
+    gold: str
+    """Fingerprint of the rows with gold labels."""
     gold_rows: int
     """Rows of the pool that were left out because they have gold labels."""
     least_confidence: float
@@ -72,10 +74,13 @@ class Card:
     """SHA-256 of ``rows.arrow``."""
 
 
-def read(name: str, teacher: str, settings: PseudoLabels, root: Path = PSEUDO_LABELS) -> Rows:
-    """The rows that noisy student ``name`` learns, with labels and soft labels.
+def read(
+    name: str, teacher: str, settings: PseudoLabels, gold: Rows, root: Path = PSEUDO_LABELS
+) -> Rows:
+    """The rows that noisy student ``name`` learns beside ``gold``, with labels and soft labels.
 
-    Raises UserError if they are missing, damaged, or not made with ``teacher`` and ``settings``.
+    Raises UserError if they are missing, damaged, or were made with another teacher, with other
+    settings, or beside other gold rows.
     """
     path = root / name / "rows.arrow"
     remedy = f"run `dvc repro -f pseudo_label@{name}`"
@@ -86,6 +91,8 @@ def read(name: str, teacher: str, settings: PseudoLabels, root: Path = PSEUDO_LA
     for field, found, needed in (
         ("teacher", card.teacher, teacher),
         ("settings", card.settings, settings),
+        ("label_names", card.label_names, gold.label_names),
+        ("fingerprint of gold rows", card.gold, gold.fingerprint),
         ("checksum", file_hash(path), card.checksum),
     ):
         if found != needed:

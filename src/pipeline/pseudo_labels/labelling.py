@@ -1,4 +1,4 @@
-"""Label the pool with a teacher for one noisy student."""
+"""The pseudo-labels of one noisy student, from the logits of its teacher."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,42 +9,40 @@ import pyarrow as pa
 import torch
 
 from pipeline import console, logits
-from pipeline.core import rows, runtime
+from pipeline.core import rows
 from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash, write_json
 from pipeline.core.rows import BATCH_ROWS, Rows
-from pipeline.dumping import dump
 from pipeline.logits import Artifact
 from pipeline.model.inference import probabilities
 from pipeline.pseudo_labels.artifact import PSEUDO_LABELS, Card, Counts, PseudoLabels
 from pipeline.pseudo_labels.selection import balanced, confident
 from pipeline.training.calibration import fit_temperature
 
+MANY_COPIES = 2
+"""It is said if a row is learned more often than this on average, to balance the classes."""
+
 
 def pseudo_label(
     name: str,
-    teacher: Path,
     settings: PseudoLabels,
+    artifact: Artifact,
     *,
     pool: Rows,
     gold: Rows,
     validation: Rows,
     root: Path = PSEUDO_LABELS,
-) -> Card | None:
-    """Label ``pool`` for noisy student ``name`` with the model saved in ``teacher``.
+) -> Card:
+    """Write the pseudo-labels of noisy student ``name``, from its teacher's logits ``artifact``.
 
-    The teacher computes without dropout or other noise. Its classes must be those of ``gold``; rows
-    of the pool with the texts of a gold row are left out. Of several processes, the main one
-    returns the card. Raises UserError for other classes, or if a class has no row left.
+    Rows of the pool with the texts of a gold row are left out. Raises UserError if the teacher has
+    other classes than ``gold``, or if no row of the pool or of a class is left.
     """
-    artifact = artifact_of(name, teacher.name, root)
-    dump(teacher.name, teacher, [validation, pool], directory=artifact.directory)
-    if not runtime.is_main_process():
-        return None
-    if logits.read_notes(artifact).failed:
-        console.say(f"'{teacher.name}', which labels the pool, has failed in its training.")
     label_names = gold.label_names
     identity = logits.read_identity(artifact)
+    logits.check_classes(identity.teacher, identity.label_names, gold)
+    if logits.read_notes(artifact).failed:
+        console.say(f"The training of '{identity.teacher}', which labels the pool, has failed.")
     validation_logits, pool_logits = (
         logits.read(artifact, identity, split, names)[:, None]
         for split, names in ((validation, validation.label_names), (pool, label_names))
@@ -54,13 +52,18 @@ def pseudo_label(
     soft_labels = probabilities(pool_logits, temperature).numpy()
     labels, confidence = soft_labels.argmax(axis=1), soft_labels.max(axis=1)
     is_gold = np.isin(pool.ids, gold.ids)
+    if is_gold.all():
+        raise UserError(
+            f"all {len(pool):,} rows of the pool have gold labels in the task, so that noisy "
+            f"student '{name}' has nothing to learn from them: give general another pool in "
+            "params.yaml."
+        )
     kept = confident(confidence, ~is_gold, settings)
     if not len(kept):
         raise UserError(
-            f"no row of the pool is left for noisy student '{name}': {is_gold.sum():,} of its "
-            f"{len(pool):,} rows have gold labels, and the highest confidence of '{teacher.name}' "
-            f"is {confidence.max():.3f}: lower the threshold, raise top_share, or give the pool "
-            "other rows in params.yaml."
+            f"no row of the pool is left for noisy student '{name}', because the confidence of "
+            f"'{identity.teacher}' is at most {confidence[~is_gold].max():.3f}: lower the "
+            "threshold or raise top_share in params.yaml."
         )
     chosen = balanced(labels, confidence, kept, label_names) if settings.balance else kept
     path = root / name / "rows.arrow"
@@ -72,7 +75,7 @@ def pseudo_label(
     counts = zip(count(np.flatnonzero(~is_gold)), count(kept), count(chosen), strict=True)
     is_right = validation_logits[:, 0].argmax(dim=-1) == gold_labels
     card = Card(
-        teacher=teacher.name,
+        teacher=identity.teacher,
         weights=identity.weights,
         label_names=label_names,
         settings=settings,
@@ -80,18 +83,20 @@ def pseudo_label(
         validation_accuracy=is_right.float().mean().item(),
         pool=pool.fingerprint,
         pool_rows=len(pool),
+        gold=gold.fingerprint,
         gold_rows=int(is_gold.sum()),
         least_confidence=float(confidence[chosen].min()),
         classes={label: Counts(*three) for label, three in zip(label_names, counts, strict=True)},
         checksum=file_hash(path),
     )
+    for label, classified in card.classes.items():
+        if classified.rows > MANY_COPIES * classified.confident:
+            console.say(
+                f"The confident rows of class '{label}', {classified.confident:,} in number, are "
+                f"repeated until there are {classified.rows:,}."
+            )
     write_json(root / name / "card.json", {**asdict(card), "settings": settings.model_dump()})
     return card
-
-
-def artifact_of(name: str, teacher: str, root: Path = PSEUDO_LABELS) -> Artifact:
-    """The logits behind the pseudo-labels of noisy student ``name``."""
-    return Artifact(root / name / "logits" / teacher, f"pseudo_label@{name}")
 
 
 def _tables(

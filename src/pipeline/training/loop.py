@@ -103,16 +103,17 @@ def train(
         engine = runtime.accelerator()
         optimizer = make_optimizer(model, settings)
         epoch_of = epoch_of or _each_row_once(settings)
-        first_batches = epoch_of(tokens, 0)[1]
-        steps_per_epoch = len(first_batches)
-        rows_per_epoch = sum(len(batch) for batch in first_batches)
+        batches = epoch_of(tokens, 0)[1]
+        steps_per_epoch = len(batches)
+        # Sorted, because the sample on which the constant loss is computed depends on the order.
+        read = np.sort(np.concatenate(batches))
+        constant = constant_loss(training.labels[read], training.targets[read], len(heads), loss)
         total = steps_per_epoch * settings.epochs
         third = math.ceil(total / 3)
         model.to(engine.device)
         progress = checkpoint.load(model, optimizer) or {"step": 0, "sums": [0, 0], "curve": []}
         step = int(progress["step"])
         loss_sum, hits = progress["sums"]
-        constant = constant_loss(training.labels, training.targets, len(heads), loss)
         watch = LossWatch(constant, total, progress.get("watched"))
         curve = [Epoch(**line) for line in progress["curve"]]
         if step:
@@ -138,7 +139,7 @@ def train(
                 watch.add(number, step_loss, rows=unread[number - first][0])
             unread.clear()
 
-        rows = rows_per_epoch * settings.epochs
+        rows = len(read) * settings.epochs
         advance = stack.enter_context(
             console.progress(name, rows, "rows", start=rows * step // total)
         )
@@ -196,8 +197,8 @@ def train(
             curve.append(
                 Epoch(
                     epoch + 1,
-                    loss_sum / rows_per_epoch,
-                    hits / rows_per_epoch,
+                    loss_sum / len(read),
+                    hits / len(read),
                     validation_loss,
                     validation_accuracy,
                 )

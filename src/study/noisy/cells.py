@@ -11,6 +11,8 @@ from pipeline.core.checkpoints import ROOT, run_identity
 from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash
 from pipeline.core.rows import CORPORA, Rows
+from pipeline.noisy_student.settings import NoisyStudent
+from pipeline.preflight import Params
 from pipeline.training import run
 from study.noisy.corruption import CORRUPTIONS, STRENGTHS, corrupt
 from study.noisy.settings import NoisyStudyParams, Recipe, recipes
@@ -21,9 +23,9 @@ WORK = ROOT / "noisy_study"
 CODE = (
     *run.CODE,
     *("pipeline.dumping", "pipeline.logits", "pipeline.teacher"),
-    *("pipeline.noisy_student", "pipeline.pseudo_labels", "study.noisy.corruption"),
+    *("pipeline.noisy_student", "pipeline.pseudo_labels", "study.noisy.training"),
 )
-"""The code that determines what a system predicts."""
+"""The code that determines the weights of a system."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,11 @@ class Cell:
     test: str
     """The test set that it predicts."""
     is_tested_for_robustness: bool
+    model_identity: str
+    """A hash over the recipe, the teacher, the rows, the weights that it starts from, the precision
+    and the code. Its model has this name."""
     identity: str
-    """A hash over the recipe, the teacher, the rows, the weights, the precision and the code. Its
-    model has this name."""
+    """The same for its predictions, with the test rows."""
 
     @property
     def file(self) -> Path:
@@ -50,7 +54,7 @@ class Cell:
 
     @property
     def model(self) -> Path:
-        return WORK / "teachers" / self.identity
+        return WORK / "teachers" / self.model_identity
 
     def is_done(self) -> bool:
         """Whether its predictions are there, made exactly as it would make them now."""
@@ -71,25 +75,39 @@ class CellPredictions:
     """Whether its training has failed: its loss stayed that of a constant predictor."""
 
 
-def cells(study: NoisyStudyParams, max_length: int, test: str) -> list[Cell]:
+def cells(study: NoisyStudyParams, params: Params) -> list[Cell]:
     """All cells; those of a seed together, teachers before their students."""
-    data = file_hash(
+    test = params.tests[0]
+    learned = file_hash(
         *(CORPORA / f"task/{split}.arrow" for split in ("train", "validation")),
-        *(CORPORA / "general/pool.arrow", CORPORA / f"test/{test}.arrow"),
+        CORPORA / "general/pool.arrow",
     )
+    tested = file_hash(CORPORA / f"test/{test}.arrow")
+    weights = {
+        f"pretrained/{name}": file_hash(*sorted(Path("models/pretrained", name).glob("*.*")))
+        for name in params.pretrained
+    }
     found: dict[tuple[str, int], Cell] = {}
     for seed in range(1, study.seeds + 1):
-        for name, recipe in recipes(study).items():
+        for name, recipe in recipes(study, params).items():
             seeded = recipe.model_copy(update={"seed": seed})
-            teacher_name = getattr(recipe, "teacher", None)
-            teacher = found[teacher_name, seed] if teacher_name else None
-            start = Path("models") / recipe.weights
-            weights = file_hash(start / "config.json", start / "model.safetensors")
+            teacher = found[recipe.teacher, seed] if isinstance(recipe, NoisyStudent) else None
+            labelled_by = teacher and teacher.model_identity
+            made_of = (name, seeded, labelled_by, learned, weights[recipe.weights])
+            model_identity = run_identity((made_of, params.max_length), code=CODE)
             robustness = name in study.robustness
-            made_of = (teacher and teacher.identity, data, weights, max_length, test, robustness)
-            identity = run_identity((seeded, made_of), code=CODE)
+            predicted = (model_identity, tested, robustness)
+            identity = run_identity(predicted, code=("study.noisy.corruption",))
             found[name, seed] = Cell(
-                name, seed, seeded, teacher, max_length, test, robustness, identity
+                system=name,
+                seed=seed,
+                recipe=seeded,
+                teacher=teacher,
+                max_length=params.max_length,
+                test=test,
+                is_tested_for_robustness=robustness,
+                model_identity=model_identity,
+                identity=identity,
             )
     return list(found.values())
 

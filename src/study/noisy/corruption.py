@@ -14,11 +14,14 @@ STRENGTHS = (0.1, 0.2, 0.3)
 
 def _misspell(word: str, generator: np.random.Generator) -> str:
     """Swap two neighbouring letters, leave one out, double one, or replace one."""
-    place = int(generator.integers(len(word)))
-    letter = string.ascii_lowercase[generator.integers(26)]
-    before, at, after = word[:place], word[place], word[place + 1 :]
-    changed = (before + after[:1] + at + after[1:], before + after, before + at + at + after)
-    return [*changed, before + letter + after][generator.integers(4)]
+    misspelt = word
+    while misspelt in (word, ""):
+        place = int(generator.integers(len(word)))
+        letter = string.ascii_lowercase[generator.integers(26)]
+        before, at, after = word[:place], word[place], word[place + 1 :]
+        changed = (before + after[:1] + at + after[1:], before + after, before + at + at + after)
+        misspelt = [*changed, before + letter + after][generator.integers(4)]
+    return misspelt
 
 
 def _drop(word: str, generator: np.random.Generator) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib import pyplot as plt
 
 from pipeline.core import rows
 from pipeline.core.files import whole_directory, write_csv
 from pipeline.evaluation.scoring import Interval
+from pipeline.preflight import Params
 from study.noisy.cells import read_predictions
 from study.noisy.corruption import CORRUPTIONS, STRENGTHS
 from study.noisy.settings import NoisyStudyParams, recipes
@@ -29,6 +31,8 @@ class System:
     hits: dict[str, np.ndarray]
     failed: int
     """The number of seeds whose training has failed."""
+    unchanged: frozenset[str]
+    """The splits with faults whose predictions are those without."""
 
     def accuracy(self, split: str) -> Estimate:
         return crossed_mean(self.hits[split])
@@ -51,14 +55,14 @@ class Difference:
         return f"{self.first} minus {self.second}{where}: {self.estimate.points}{verdict}"
 
 
-def read_systems(study: NoisyStudyParams, test: str) -> dict[str, System]:
+def read_systems(study: NoisyStudyParams, params: Params) -> dict[str, System]:
     """All systems, from their predictions."""
     labels = {
         "validation": rows.read("task", "validation").labels,
-        "test": rows.read("test", test).labels,
+        "test": rows.read("test", params.tests[0]).labels,
     }
     systems = {}
-    for name in recipes(study):
+    for name in recipes(study, params):
         by_seed = list(read_predictions(name, study.seeds))
         hits = {
             split: np.stack(
@@ -69,25 +73,46 @@ def read_systems(study: NoisyStudyParams, test: str) -> dict[str, System]:
             ).astype(float)
             for split in by_seed[0].logits
         }
-        systems[name] = System(hits, sum(cell.failed for cell in by_seed))
+        unchanged = frozenset(
+            split
+            for split in _faults()
+            if all(
+                split in cell.logits and torch.equal(cell.logits[split], cell.logits["test"])
+                for cell in by_seed
+            )
+        )
+        systems[name] = System(hits, sum(cell.failed for cell in by_seed), unchanged)
     return systems
 
 
 def differences(study: NoisyStudyParams, systems: Mapping[str, System]) -> list[Difference]:
-    """The tested differences on the test rows, and on those with faults, each family corrected."""
+    """The tested differences: on the test rows, and with each kind of faults.
+
+    The p-values of each of these families are corrected for their number.
+    """
+    families = [
+        ["test"],
+        *([f"{kind} {strength}" for strength in STRENGTHS] for kind in CORRUPTIONS),
+    ]
     found = []
-    for split in ("test", *_faults()):
-        pairs = [
-            pair for pair in study.compare if all(split in systems[name].hits for name in pair)
+    for family in families:
+        tested = [
+            (first, second, split)
+            for first, second in study.compare
+            for split in family
+            if all(
+                split in systems[name].hits and split not in systems[name].unchanged
+                for name in (first, second)
+            )
         ]
         estimates = [
             crossed_mean(systems[first].hits[split] - systems[second].hits[split])
-            for first, second in pairs
+            for first, second, split in tested
         ]
-        corrected = holm([estimate.p for estimate in estimates]) if pairs else []
+        corrected = holm([estimate.p for estimate in estimates]) if tested else []
         found += [
-            Difference(first, second, split, estimate, p)
-            for (first, second), estimate, p in zip(pairs, estimates, corrected, strict=True)
+            Difference(*which, estimate, p)
+            for which, estimate, p in zip(tested, estimates, corrected, strict=True)
         ]
     return found
 
@@ -96,9 +121,9 @@ def _faults() -> list[str]:
     return [f"{kind} {strength}" for kind in CORRUPTIONS for strength in STRENGTHS]
 
 
-def write(study: NoisyStudyParams, test: str, page: Path, metrics: Path) -> list[Difference]:
+def write(study: NoisyStudyParams, params: Params, page: Path, metrics: Path) -> list[Difference]:
     """Write ``page``, a directory with a README and a picture, and figures in ``metrics``."""
-    systems = read_systems(study, test)
+    systems = read_systems(study, params)
     tested = differences(study, systems)
     with whole_directory(page) as draft:
         _draw(study.generations, systems, draft / "generations.png")
@@ -136,7 +161,8 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
         "# Noisy students\n",
         f"Accuracy on {rows:,} test rows, in %, with 95% intervals that hold for other rows and "
         "other seeds. A difference is established if its p-value is below 0.05 after Holm's "
-        "correction for the number of differences on the same rows. `val` is the accuracy on the "
+        "correction for the number of differences, on the test rows and with each kind of faults. "
+        "`val` is the accuracy on the "
         "validation rows. The systems are defined in `study/noisy/params.yaml`. This page is "
         "written by `dvc repro study/noisy/dvc.yaml`.\n",
         "![accuracy by generation](generations.png)\n",
@@ -154,11 +180,15 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
     parts += ["", *(f"- {one.sentence}" for one in tested if one.split == "test")]
     strengths = " | ".join(f"{100 * strength:.0f}%" for strength in STRENGTHS)
     for kind in CORRUPTIONS:
-        parts += [
-            f"\n## Test pairs with {kind.replace('_', ' ')}\n",
-            f"| share of the words | none | {strengths} |\n|---|{'---|' * (1 + len(STRENGTHS))}",
-        ]
+        parts.append(f"\n## Test pairs with {kind.replace('_', ' ')}\n")
         columns = ["test", *(f"{kind} {strength}" for strength in STRENGTHS)]
+        tested_systems = [system for system in systems.values() if columns[-1] in system.hits]
+        if all(set(columns[1:]) <= system.unchanged for system in tested_systems):
+            parts += ["No prediction changes, because the tokenizer does not see these faults."]
+            continue
+        parts.append(
+            f"| share of the words | none | {strengths} |\n|---|{'---|' * (1 + len(STRENGTHS))}"
+        )
         for name, system in systems.items():
             if columns[-1] in system.hits:
                 cells = " | ".join(f"{100 * system.hits[column].mean():.1f}" for column in columns)

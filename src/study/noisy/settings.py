@@ -10,6 +10,7 @@ from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.settings import Settings, Text, Whole
 from pipeline.noisy_student.settings import NoisyStudent
+from pipeline.preflight import NAME, NAME_RULE, Params
 from pipeline.teacher import Teacher
 
 FILE = Path("study/noisy/params.yaml")
@@ -41,17 +42,34 @@ class NoisyStudyParams(Settings):
 Recipe = Teacher | NoisyStudent
 
 
-def recipes(study: NoisyStudyParams) -> dict[str, Recipe]:
+def recipes(study: NoisyStudyParams, params: Params) -> dict[str, Recipe]:
     """The settings of each system, teachers before their students.
 
-    Raises UserError for a setting that is wrong or names a system that is not defined before.
+    Raises UserError for a setting that is wrong, or that names weights which ``params`` does not
+    define or a system that is not defined before.
     """
-    found: dict[str, Recipe] = {TEACHER: _check(Teacher, study.teacher, "teacher")}
+    weights = [f"pretrained/{name}" for name in params.pretrained]
+    teacher: Teacher = _check(Teacher, study.teacher, "teacher")
+    if teacher.corpus != "task":
+        raise UserError(f"{FILE}: 'teacher.corpus' is '{teacher.corpus}', but must be task.")
+    found: dict[str, Recipe] = {TEACHER: teacher}
     for name, changes in study.noisy_students.items():
+        if name == TEACHER or not NAME.fullmatch(name):
+            raise UserError(
+                f"{FILE}: a noisy student cannot be called '{name}': use {NAME_RULE}, and not "
+                f"'{TEACHER}'."
+            )
         content = {"teacher": TEACHER, **study.noisy_student, **changes}
         recipe = _check(NoisyStudent, content, f"noisy_students.{name}")
         _known(recipe.teacher, found, f"noisy_students.{name}.teacher")
         found[name] = recipe
+    for name, recipe in found.items():
+        section = "teacher" if name == TEACHER else f"noisy_students.{name}"
+        if recipe.weights not in weights:
+            raise UserError(
+                f"{FILE}: '{section}.weights' is '{recipe.weights}', but must be one of "
+                f"{', '.join(weights)}."
+            )
     named = {
         "generations": study.generations,
         "robustness": study.robustness,

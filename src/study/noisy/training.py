@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import torch
 
 from pipeline import console
 from pipeline.core import rows
+from pipeline.core.errors import UserError
+from pipeline.dumping import dump
+from pipeline.logits import Artifact
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.noisy_student.training import train_noisy_student
+from pipeline.preflight import Params
 from pipeline.pseudo_labels import artifact
 from pipeline.pseudo_labels.labelling import pseudo_label
 from pipeline.teacher import Teacher, finetune_teacher
@@ -31,14 +36,14 @@ from study.processes import start_worker
 PSEUDO_LABELS = WORK / "pseudo_labels"
 
 
-def train(study: NoisyStudyParams, max_length: int, test: str) -> int:
+def train(study: NoisyStudyParams, params: Params) -> int:
     """Train the cells that have no predictions yet; returns the number of all cells.
 
     On a CPU, there are as many workers of one thread as PyTorch would use threads, on a GPU there
     is one worker. Weights are kept until all cells have predictions, so that a stopped study
-    resumes. Raises what the first cell that fails raises.
+    resumes. Raises UserError naming the first cell that fails.
     """
-    wanted = cells(study, max_length, test)
+    wanted = cells(study, params)
     PREDICTIONS.mkdir(parents=True, exist_ok=True)
     for path in {*PREDICTIONS.iterdir()} - {cell.file for cell in wanted}:
         path.unlink()
@@ -59,14 +64,31 @@ def train(study: NoisyStudyParams, max_length: int, test: str) -> int:
                     waiting.remove(cell)
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    future.result()
-                    ready.add(running.pop(future))
+                    cell = running.pop(future)
+                    _raise_failure(cell, future)
+                    ready.add(cell)
                     advance(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     shutil.rmtree(WORK, ignore_errors=True)
     return len(wanted)
+
+
+def _raise_failure(cell: Cell, future: "Future[None]") -> None:
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        reason = "a process was killed, perhaps for memory: OMP_NUM_THREADS=1 runs one at a time"
+    elif isinstance(error, UserError):
+        reason = str(error).rstrip(".")
+    elif error:
+        raise error
+    else:
+        return
+    raise UserError(
+        f"{cell} could not be trained ({reason}); finished systems are kept: fix that and run the "
+        "study again."
+    )
 
 
 def _to_run(wanted: list[Cell]) -> list[Cell]:
@@ -98,7 +120,7 @@ def _train(cell: Cell) -> None:
     recipe = cell.recipe.model_copy(update={"weights": str(start)})
     if isinstance(recipe, Teacher):
         finetune_teacher(
-            cell.identity,
+            cell.model_identity,
             recipe,
             max_length=cell.max_length,
             training=gold,
@@ -107,22 +129,25 @@ def _train(cell: Cell) -> None:
         )
         return
     assert cell.teacher
-    chosen = recipe.pseudo_labels
+    pool, chosen = rows.read("general", "pool"), recipe.pseudo_labels
+    name, teacher = cell.model_identity, cell.teacher.model_identity
+    directory = WORK / "logits" / name / teacher
+    dump(teacher, cell.teacher.model, [validation, pool], directory=directory)
     pseudo_label(
-        cell.identity,
-        cell.teacher.model,
+        name,
         chosen,
-        pool=rows.read("general", "pool"),
+        Artifact(directory, "study/noisy/dvc.yaml:train_noisy_study"),
+        pool=pool,
         gold=gold,
         validation=validation,
         root=PSEUDO_LABELS,
     )
     train_noisy_student(
-        cell.identity,
+        name,
         recipe,
         max_length=cell.max_length,
         gold=gold,
-        pseudo_labelled=artifact.read(cell.identity, cell.teacher.identity, chosen, PSEUDO_LABELS),
+        pseudo_labelled=artifact.read(name, teacher, chosen, gold, PSEUDO_LABELS),
         validation=validation,
         models=WORK,
     )

@@ -31,10 +31,16 @@ def test_every_batch_has_the_proportion_and_every_pseudo_labelled_row_comes_once
     assert len(made) == -(-PSEUDO // pseudo_size)
     for batch in made:
         assert (batch < GOLD).sum() == gold_size
-        # The last batches share what is left.
-        assert 0 < (batch >= GOLD).sum() <= pseudo_size
+        # If they do not fill the batches, they are spread evenly.
+        assert pseudo_size - 1 <= (batch >= GOLD).sum() <= pseudo_size
     read = np.concatenate(made)
     assert sorted(read[read >= GOLD]) == list(range(GOLD, GOLD + PSEUDO))
+
+
+def test_few_pseudo_labelled_rows_are_spread_evenly() -> None:
+    made = mixed_batches(LENGTHS[: GOLD + 20], GOLD, 32, gold_share=0.4, seed=1, epoch=0)
+    assert [(batch < GOLD).sum() for batch in made] == [13, 13]
+    assert [(batch >= GOLD).sum() for batch in made] == [10, 10]
 
 
 def test_gold_rows_are_read_equally_often_over_the_epochs() -> None:

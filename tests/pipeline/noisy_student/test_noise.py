@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import COLOURS, FILLERS, THINGS, rows_of
-from transformers import AlbertConfig, AlbertModel, AutoModel, BertConfig, BertModel
+from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    AutoModel,
+    BertConfig,
+    BertModel,
+    SqueezeBertConfig,
+    SqueezeBertModel,
+    XLMConfig,
+    XLMModel,
+)
 
 from pipeline.core.errors import UserError
 from pipeline.model.encoding import Encoded, collate, encode
@@ -116,12 +126,32 @@ def test_layers_of_every_family_are_skipped(family: str, tmp_path: Path) -> None
     assert 15 < differs.sum() <= 30
 
 
-def test_a_model_without_a_list_of_layers_is_refused() -> None:
-    config = AlbertConfig(hidden_size=8, num_attention_heads=1, intermediate_size=8)
-    with (
-        pytest.raises(UserError, match="of a albert, which has no list of 12 layers: set it to 0"),
-        stochastic_depth(AlbertModel(config), 0.1),
-    ):
+GROUPS: dict[str, Any] = {
+    f"{part}_groups": 1 for part in ("q", "k", "v", "post_attention", "intermediate", "output")
+}
+SMALL: dict[str, Any] = {
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 1,
+    "intermediate_size": 8,
+}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        # Its layers share their weights, and are not a list.
+        AlbertModel(AlbertConfig(embedding_size=8, **SMALL)),
+        # It calls its layers in a way that no hook sees.
+        SqueezeBertModel(SqueezeBertConfig(embedding_size=8, vocab_size=20, **GROUPS, **SMALL)),
+        # It has lists of parts of layers.
+        XLMModel(XLMConfig(vocab_size=20, emb_dim=8, n_layers=2, n_heads=1)),
+    ],
+    ids=lambda encoder: encoder.config.model_type,
+)
+def test_a_model_whose_layers_cannot_be_skipped_is_refused(encoder: Any) -> None:
+    sentence = f"does not find the layers of a {encoder.config.model_type}: set it to 0 in params"
+    with pytest.raises(UserError, match=sentence), stochastic_depth(encoder, 0.1):
         pass
 
 
@@ -140,6 +170,16 @@ def encoded(lengths: list[int]) -> tuple[Encoded, np.ndarray]:
 def rows_in(tokens: Encoded) -> list[list[int]]:
     pieces = zip(tokens.offsets, tokens.offsets[1:], strict=False)
     return [tokens.ids[start:stop].tolist() for start, stop in pieces]
+
+
+def test_the_spans_do_not_depend_on_the_pieces_in_which_rows_are_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens, removable = encoded([20, 10, 5, 0, 7])
+    expected = cut_off(tokens, removable, 0.3, seed=1, epoch=0)
+    monkeypatch.setattr("pipeline.noisy_student.noise.ROWS_CUT_TOGETHER", 2)
+    found = cut_off(tokens, removable, 0.3, seed=1, epoch=0)
+    assert rows_in(found) == rows_in(expected)
 
 
 def test_one_span_of_each_row_is_removed_and_special_tokens_stay() -> None:

@@ -5,16 +5,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
-from conftest import rows_of
+from conftest import LABEL_NAMES, rows_of
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softmax
 
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
+from pipeline.model import pair_model
+from pipeline.model.encoding import encode
+from pipeline.model.inference import predict
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.noisy_student.training import loss, targets_of, train_noisy_student
 from pipeline.teacher import Teacher, finetune_teacher
@@ -67,12 +71,13 @@ def weights(directory: Path) -> dict[str, Tensor]:
     return {name: value for file in files for name, value in load_file(directory / file).items()}
 
 
-def test_the_loss_is_the_cross_entropy_of_probabilities() -> None:
+def test_the_loss_is_the_divergence_from_the_targets() -> None:
     """Worked out by hand: logits 0 and ln 3 are the probabilities 1/4 and 3/4."""
-    logits = torch.tensor([[[0.0, np.log(3)]]] * 3)
-    targets = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[0.5, 0.5]]])
-    expected = [np.log(4), np.log(4 / 3), (np.log(4) + np.log(4 / 3)) / 2]
-    assert loss(logits, torch.zeros(3), targets).tolist() == pytest.approx(expected)
+    logits = torch.tensor([[[0.0, np.log(3)]]] * 4)
+    targets = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[0.5, 0.5]], [[0.25, 0.75]]])
+    half = 0.5 * np.log(0.5 / 0.25) + 0.5 * np.log(0.5 / 0.75)
+    found = loss(logits, torch.zeros(4), targets).tolist()
+    assert found == pytest.approx([np.log(4), np.log(4 / 3), half, 0.0], abs=1e-6)
 
 
 def test_of_gold_labels_the_loss_is_that_of_a_teacher() -> None:
@@ -142,13 +147,29 @@ def test_each_kind_of_noise_changes_the_training_and_none_the_validation(models:
 
 def test_hard_targets_are_learned_with_more_confidence_than_soft_ones(models: Path) -> None:
     rows = pseudo_labelled(0.6)
-    hard, soft = (
-        train(models, rows, targets=kind, gold_share=0.0, epochs=12, **NO_NOISE)[1].curve[-1]
-        for kind in ("hard", "soft")
-    )
-    # The least cross-entropy with a target of 0.6 and 0.4 is its entropy.
-    entropy = -(0.6 * np.log(0.6) + 0.4 * np.log(0.4))
-    assert soft.train_loss > entropy > hard.train_loss
+    confidences = {}
+    for kind in ("soft", "hard"):
+        train(models, rows, targets=kind, gold_share=0.0, epochs=12, **NO_NOISE)
+        model, tokenizer, card = pair_model.load(models / "teachers/n1")
+        logits = predict(model, encode(tokenizer, rows, 16), card.heads)
+        confidences[kind] = softmax(logits[:, 0], dim=-1).amax(dim=-1).mean().item()
+    assert confidences["soft"] < 0.65 < confidences["hard"]
+
+
+def test_a_student_of_unsure_labels_has_not_failed_unless_it_learns_nothing(models: Path) -> None:
+    """Against the entropy of the labels, what there is to learn would be less than 2%."""
+    rows = pseudo_labelled(0.58)
+    settings = {"gold_share": 0.0, "epochs": 12, **NO_NOISE}
+    assert not train(models, rows, **settings)[1].failed
+    assert train(models, rows, **settings, lr=1e-9)[1].failed
+
+
+def test_whether_it_has_failed_does_not_depend_on_rows_that_it_does_not_read(models: Path) -> None:
+    rows = pseudo_labelled()
+    of_one_class = Rows(rows.name, rows.table.filter(pc.equal(rows.table["label"], 0)), LABEL_NAMES)
+    for pseudo in (rows, of_one_class):
+        _, trained = train(models, pseudo, gold_share=1.0, lr=1e-9, **NO_NOISE)
+        assert trained.failed
 
 
 class Killed(BaseException):

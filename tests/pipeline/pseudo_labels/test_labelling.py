@@ -14,6 +14,8 @@ from torch.nn.functional import softmax
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
+from pipeline.dumping import dump
+from pipeline.logits import Artifact
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
@@ -48,11 +50,13 @@ def teacher(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def labelled(teacher: Path, root: Path, gold: Rows = GOLD, **changes: Any) -> tuple[Card, Rows]:
     chosen = PseudoLabels(**changes)
+    logits = Artifact(root / "logits" / "t1", "dump_pool_logits@n1")
+    if not logits.directory.exists():
+        dump("t1", teacher, [VALIDATION, POOL], directory=logits.directory)
     card = pseudo_label(
-        "n1", teacher, chosen, pool=POOL, gold=gold, validation=VALIDATION, root=root
+        "n1", chosen, logits, pool=POOL, gold=gold, validation=VALIDATION, root=root
     )
-    assert card
-    return card, artifact.read("n1", "t1", chosen, root)
+    return card, artifact.read("n1", "t1", chosen, gold, root)
 
 
 @pytest.fixture(autouse=True)
@@ -112,31 +116,55 @@ def test_classes_have_the_order_of_the_gold_rows(teacher: Path, tmp_path: Path) 
 
 
 def test_a_threshold_that_no_row_reaches_is_refused(teacher: Path, tmp_path: Path) -> None:
-    sentence = "no row of the pool is left for noisy student 'n1': 10 of its 210 rows have gold lab"
+    sentence = "no row of the pool is left for noisy student 'n1', because the confidence of 't1' i"
     with pytest.raises(UserError, match=sentence):
         labelled(teacher, tmp_path, threshold=1.0)
     assert not (tmp_path / "n1/card.json").exists()
 
 
-def test_other_classes_than_those_of_the_task_are_refused(teacher: Path, tmp_path: Path) -> None:
-    other = Rows(VALIDATION.name, VALIDATION.table, ("no", "yes"))
-    with pytest.raises(UserError, match="scores the classes irrelevant, relevant, but task/valid"):
-        pseudo_label(
-            "n1", teacher, PseudoLabels(), pool=POOL, gold=GOLD, validation=other, root=tmp_path
-        )
+def test_a_pool_of_gold_rows_is_refused(teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="all 210 rows of the pool have gold labels in the task"):
+        labelled(teacher, tmp_path, POOL)
 
 
-def test_labels_of_another_teacher_or_with_other_settings_are_refused(
-    teacher: Path, tmp_path: Path
+def test_rows_that_are_repeated_often_are_announced(
+    teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled(teacher, tmp_path)
+    assert "repeated" not in capsys.readouterr().out
+    # Of all rows but ten, the labels are gold, so that the classes of the others are not balanced.
+    _, rows = labelled(teacher, tmp_path, balance=False)
+    ones, zeros = (np.flatnonzero(rows.labels == label) for label in (1, 0))
+    known = rows.table.take(pa.array([*ones[1:], *zeros[9:]])).select(GOLD.table.column_names)
+    gold = Rows(GOLD.name, pa.concat_tables([known, GOLD.table]), LABEL_NAMES)
+    card, rows = labelled(teacher, tmp_path, gold)
+    assert [count.confident for count in card.classes.values()] == [9, 1]
+    sentence = "rows of class 'relevant', 1 in number, are repeated until there are 5."
+    assert sentence in capsys.readouterr().out
+    assert len(set(rows.ids)) == 6
+
+
+def test_other_classes_than_those_of_the_task_are_refused(teacher: Path, tmp_path: Path) -> None:
+    other = Rows(GOLD.name, GOLD.table, ("no", "yes"))
+    with pytest.raises(UserError, match="scores the classes irrelevant, relevant, but task/train"):
+        labelled(teacher, tmp_path, other)
+
+
+def test_labels_for_another_use_are_refused(teacher: Path, tmp_path: Path) -> None:
+    labelled(teacher, tmp_path)
+    chosen, other = PseudoLabels(), PseudoLabels(threshold=0.5)
     remedy = "run `dvc repro -f pseudo_label@n"
     with pytest.raises(UserError, match=f"its teacher is t1, but this run needs t2; {remedy}1"):
-        artifact.read("n1", "t2", PseudoLabels(), tmp_path)
+        artifact.read("n1", "t2", chosen, GOLD, tmp_path)
     with pytest.raises(UserError, match=f"its settings is .*threshold=0.5.*; {remedy}1"):
-        artifact.read("n1", "t1", PseudoLabels(threshold=0.5), tmp_path)
+        artifact.read("n1", "t1", other, GOLD, tmp_path)
+    with pytest.raises(UserError, match=r"its fingerprint of gold rows is [0-9a-f]{32}, but this"):
+        artifact.read("n1", "t1", chosen, rows_of(59), tmp_path)
+    turned = Rows(GOLD.name, GOLD.table, LABEL_NAMES[::-1])
+    with pytest.raises(UserError, match=r"its label_names is .*relevant"):
+        artifact.read("n1", "t1", chosen, turned, tmp_path)
     with pytest.raises(UserError, match=rf"n2/rows.arrow is missing: {remedy}2"):
-        artifact.read("n2", "t1", PseudoLabels(), tmp_path)
+        artifact.read("n2", "t1", chosen, GOLD, tmp_path)
 
 
 def test_a_changed_byte_is_refused(teacher: Path, tmp_path: Path) -> None:
@@ -146,4 +174,4 @@ def test_a_changed_byte_is_refused(teacher: Path, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"its checksum is [0-9a-f]{64}, but this run needs"):
-        artifact.read("n1", "t1", PseudoLabels(), tmp_path)
+        artifact.read("n1", "t1", PseudoLabels(), GOLD, tmp_path)

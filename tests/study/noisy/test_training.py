@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from noisy_study import CONTENT
-from study_project import prepare
+from study_project import PARAMS, prepare
 
 from pipeline.core import settings
 from pipeline.core.errors import UserError
@@ -33,7 +33,7 @@ def times() -> dict[str, int]:
 
 
 def identities(given: NoisyStudyParams) -> dict[str, str]:
-    return {str(cell): cell.identity for cell in cells(given, 16, "qa")}
+    return {str(cell): cell.identity for cell in cells(given, PARAMS)}
 
 
 def test_a_setting_changes_the_cell_and_the_students_of_its_model_only() -> None:
@@ -51,36 +51,70 @@ def test_a_setting_changes_the_cell_and_the_students_of_its_model_only() -> None
     }
 
 
+def test_what_is_tested_changes_predictions_and_no_model() -> None:
+    before, after = (cells(given, PARAMS) for given in (study(), study(robustness=[])))
+    changed = {str(a) for a, b in zip(before, after, strict=True) if a.identity != b.identity}
+    assert changed == {f"{name}, seed {seed}" for name in ("teacher", "first") for seed in (1, 2)}
+    models = [[cell.model_identity for cell in found] for found in (before, after)]
+    assert models[0] == models[1]
+
+
+def test_systems_with_the_same_settings_have_models_of_their_own() -> None:
+    found = cells(study(noisy_students={"first": {}, "second": {}}), PARAMS)
+    assert len({cell.model for cell in found}) == 6
+
+
+def test_another_tokenizer_makes_other_models(tiny_bert: Path) -> None:
+    before = identities(study())
+    weights = Path("models/pretrained/tiny")
+    weights.unlink()
+    shutil.copytree(tiny_bert, weights)
+    assert identities(study()) == before
+    (weights / "tokenizer.json").write_text("{}")
+    assert not set(identities(study()).values()) & set(before.values())
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_named() -> None:
+    refused = {"first": {"pseudo_labels": {"threshold": 1.0}}, "second": {"teacher": "first"}}
+    with pytest.raises(UserError, match=r"first, seed \d could not be trained \(no row of the p"):
+        training.train(study(noisy_students=refused), PARAMS)
+    assert {"teacher-1", "teacher-2"} >= set(times())
+
+
 @pytest.mark.slow
 def test_the_study_trains_every_cell_once_and_writes_its_report(tmp_path: Path) -> None:
     given = study()
-    assert training.train(given, 16, "qa") == 6
+    assert training.train(given, PARAMS) == 6
     before = times()
     assert set(before) == {f"{n}-{s}" for n in ("teacher", "first", "second") for s in (1, 2)}
     assert not WORK.exists()
-    assert training.train(given, 16, "qa") == 6
+    assert training.train(given, PARAMS) == 6
     assert times() == before
     # A student whose predictions are lost is trained again, and its teacher, whose weights it
     # needs; the result is the same.
     (lost,) = (cell.logits for cell in read_predictions("first", 1))
     (PREDICTIONS / "first-1.safetensors").unlink()
-    training.train(given, 16, "qa")
+    training.train(given, PARAMS)
     (again,) = (cell.logits for cell in read_predictions("first", 1))
     assert set(again) == {"validation", "test"} | set(report._faults())
     assert all(torch.equal(lost[split], again[split]) for split in lost)
     assert times()["second-1"] == before["second-1"]
 
-    tested = report.write(given, "qa", tmp_path / "page", tmp_path / "metrics")
+    tested = report.write(given, PARAMS, tmp_path / "page", tmp_path / "metrics")
     assert [(one.first, one.second) for one in tested if one.split == "test"] == [
         ("first", "teacher"),
         ("second", "first"),
     ]
-    # `second` is not tested for robustness.
-    assert len(tested) == 2 + 9
+    # `second` is not tested for robustness, and the tokenizer does not see changed case.
+    assert [one.split for one in tested[2:]] == [
+        f"{kind} {strength}" for kind in ("typos", "dropped_words") for strength in (0.1, 0.2, 0.3)
+    ]
     text = (tmp_path / "page/README.md").read_text()
-    accuracy = 100 * report.read_systems(given, "qa")["first"].hits["test"].mean()
+    accuracy = 100 * report.read_systems(given, PARAMS)["first"].hits["test"].mean()
     assert f"| first | {accuracy:.1f} | " in text
-    assert "## Test pairs with dropped words" in text
+    assert "## Test pairs with dropped words\n\n| share of the words | none | 10% |" in text
+    assert "## Test pairs with changed case\n\nNo prediction changes, because" in text
     assert (tmp_path / "page/generations.png").stat().st_size > 5000
     lines = (tmp_path / "metrics/systems.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 11 + 2
@@ -89,4 +123,4 @@ def test_the_study_trains_every_cell_once_and_writes_its_report(tmp_path: Path) 
 def test_missing_predictions_are_named() -> None:
     shutil.rmtree(PREDICTIONS, ignore_errors=True)
     with pytest.raises(UserError, match="has no predictions of 'teacher' with seed 1, or damaged"):
-        report.read_systems(study(), "qa")
+        report.read_systems(study(), PARAMS)
