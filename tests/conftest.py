@@ -113,6 +113,15 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture
+def models(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of models in the current one, with the tiny BERT as ``pretrained/tiny``."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/pretrained").mkdir(parents=True)
+    (tmp_path / "models/pretrained/tiny").symlink_to(tiny_bert)
+    return tmp_path / "models"
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> exports.Export:
     """The export of a student with two classes."""

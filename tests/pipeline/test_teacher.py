@@ -15,12 +15,10 @@ from pipeline.teacher import Teacher, finetune_teacher
 
 
 @pytest.fixture
-def models(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "models/pretrained").mkdir(parents=True)
-    (tmp_path / "models/pretrained/tiny").symlink_to(tiny_bert)
-    train(tmp_path / "models", "first", weights="pretrained/tiny", seed=1)
-    return tmp_path / "models"
+def first(models: Path) -> Path:
+    """Models with a teacher to continue."""
+    train(models, "first", weights="pretrained/tiny", seed=1)
+    return models
 
 
 def train(
@@ -40,17 +38,17 @@ def train(
     return load_file(models / "teachers" / name / "heads.safetensors")["golden.0.weight"]
 
 
-def test_it_keeps_the_head_of_a_teacher_with_the_same_classes_in_any_order(models: Path) -> None:
-    first = load_file(models / "teachers/first/heads.safetensors")["golden.0.weight"]
+def test_it_keeps_the_head_of_a_teacher_with_the_same_classes_in_any_order(first: Path) -> None:
+    models, head = first, load_file(first / "teachers/first/heads.safetensors")["golden.0.weight"]
     nothing: dict[str, Any] = {"weights": "teachers/first", "lr": 1e-12}
-    assert torch.allclose(train(models, "same", **nothing), first, atol=1e-6)
+    assert torch.allclose(train(models, "same", **nothing), head, atol=1e-6)
     turned = train(models, "turned", LABEL_NAMES[::-1], **nothing)
-    assert torch.allclose(turned, first.flip(0), atol=1e-6)
+    assert torch.allclose(turned, head.flip(0), atol=1e-6)
     other = train(models, "other", ("no", "yes"), **nothing)
-    assert not torch.allclose(other, first, atol=1e-3)
+    assert not torch.allclose(other, head, atol=1e-3)
 
 
-def test_a_damaged_head_is_refused(models: Path) -> None:
-    (models / "teachers/first/heads.safetensors").write_bytes(b"damaged")
+def test_a_damaged_head_is_refused(first: Path) -> None:
+    (first / "teachers/first/heads.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"teachers/first is damaged .* `dvc repro -f finetune_tea"):
-        train(models, "same", weights="teachers/first")
+        train(first, "same", weights="teachers/first")

@@ -14,7 +14,7 @@ from pipeline.core.rows import CORPORA, Rows
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.preflight import Params
 from pipeline.training import run
-from study.noisy.corruption import CORRUPTIONS, STRENGTHS, corrupt
+from study.noisy.corruption import CORRUPTIONS, STRENGTHS, corrupt, faults
 from study.noisy.settings import NoisyStudyParams, Recipe, recipes
 
 PREDICTIONS = Path("study/noisy/predictions")
@@ -87,9 +87,10 @@ def cells(study: NoisyStudyParams, params: Params) -> list[Cell]:
         f"pretrained/{name}": file_hash(*sorted(Path("models/pretrained", name).glob("*.*")))
         for name in params.pretrained
     }
+    systems = recipes(study, params)
     found: dict[tuple[str, int], Cell] = {}
     for seed in range(1, study.seeds + 1):
-        for name, recipe in recipes(study, params).items():
+        for name, recipe in systems.items():
             seeded = recipe.model_copy(update={"seed": seed})
             teacher = found[recipe.teacher, seed] if isinstance(recipe, NoisyStudent) else None
             labelled_by = teacher and teacher.model_identity
@@ -118,8 +119,8 @@ def splits(test: str, *, corrupted: bool) -> dict[str, Rows]:
     found = {"validation": rows.read("task", "validation"), "test": test_rows}
     if corrupted:
         for kind in CORRUPTIONS:
-            for strength in STRENGTHS:
-                found[f"{kind} {strength}"] = corrupt(test_rows, kind, strength)
+            for name, strength in zip(faults(kind), STRENGTHS, strict=True):
+                found[name] = corrupt(test_rows, kind, strength)
     return found
 
 

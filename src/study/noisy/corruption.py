@@ -39,6 +39,11 @@ CORRUPTIONS: dict[str, Callable[[str, np.random.Generator], str]] = {
 }
 
 
+def faults(kind: str) -> list[str]:
+    """The names of the test rows with faults of this kind, by strength."""
+    return [f"{kind} {strength}" for strength in STRENGTHS]
+
+
 def corrupt(rows: Rows, kind: str, strength: float) -> Rows:
     """``rows`` with a ``strength`` share of the words of both texts changed, always the same ones.
 

@@ -14,7 +14,7 @@ from pipeline.core.files import whole_directory, write_csv
 from pipeline.evaluation.scoring import Interval
 from pipeline.preflight import Params
 from study.noisy.cells import read_predictions
-from study.noisy.corruption import CORRUPTIONS, STRENGTHS
+from study.noisy.corruption import CORRUPTIONS, STRENGTHS, faults
 from study.noisy.settings import NoisyStudyParams, recipes
 from study.statistics import Estimate, crossed_mean, holm
 
@@ -75,7 +75,8 @@ def read_systems(study: NoisyStudyParams, params: Params) -> dict[str, System]:
         }
         unchanged = frozenset(
             split
-            for split in _faults()
+            for kind in CORRUPTIONS
+            for split in faults(kind)
             if all(
                 split in cell.logits and torch.equal(cell.logits[split], cell.logits["test"])
                 for cell in by_seed
@@ -90,10 +91,7 @@ def differences(study: NoisyStudyParams, systems: Mapping[str, System]) -> list[
 
     The p-values of each of these families are corrected for their number.
     """
-    families = [
-        ["test"],
-        *([f"{kind} {strength}" for strength in STRENGTHS] for kind in CORRUPTIONS),
-    ]
+    families = [["test"], *map(faults, CORRUPTIONS)]
     found = []
     for family in families:
         tested = [
@@ -115,10 +113,6 @@ def differences(study: NoisyStudyParams, systems: Mapping[str, System]) -> list[
             for which, estimate, p in zip(tested, estimates, corrected, strict=True)
         ]
     return found
-
-
-def _faults() -> list[str]:
-    return [f"{kind} {strength}" for kind in CORRUPTIONS for strength in STRENGTHS]
 
 
 def write(study: NoisyStudyParams, params: Params, page: Path, metrics: Path) -> list[Difference]:
@@ -181,7 +175,7 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
     strengths = " | ".join(f"{100 * strength:.0f}%" for strength in STRENGTHS)
     for kind in CORRUPTIONS:
         parts.append(f"\n## Test pairs with {kind.replace('_', ' ')}\n")
-        columns = ["test", *(f"{kind} {strength}" for strength in STRENGTHS)]
+        columns = ["test", *faults(kind)]
         tested_systems = [system for system in systems.values() if columns[-1] in system.hits]
         if all(set(columns[1:]) <= system.unchanged for system in tested_systems):
             parts += ["No prediction changes, because the tokenizer does not see these faults."]

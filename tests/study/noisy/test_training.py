@@ -14,6 +14,7 @@ from pipeline.core import settings
 from pipeline.core.errors import UserError
 from study.noisy import report, training
 from study.noisy.cells import PREDICTIONS, WORK, cells, read_predictions
+from study.noisy.corruption import CORRUPTIONS, faults
 from study.noisy.settings import NoisyStudyParams
 
 
@@ -97,7 +98,9 @@ def test_the_study_trains_every_cell_once_and_writes_its_report(tmp_path: Path) 
     (PREDICTIONS / "first-1.safetensors").unlink()
     training.train(given, PARAMS)
     (again,) = (cell.logits for cell in read_predictions("first", 1))
-    assert set(again) == {"validation", "test"} | set(report._faults())
+    with_faults = {name for kind in CORRUPTIONS for name in faults(kind)}
+    assert len(with_faults) == 9
+    assert set(again) == {"validation", "test"} | with_faults
     assert all(torch.equal(lost[split], again[split]) for split in lost)
     assert times()["second-1"] == before["second-1"]
 
