@@ -17,7 +17,7 @@ from pipeline.pretrained import Pretrained
 from pipeline.pseudo_labels.artifact import PseudoLabels
 from pipeline.student.settings import Stage, Stage1, Stage2, Student
 from pipeline.teacher import Teacher
-from pipeline.training.settings import Training
+from pipeline.training.settings import TeacherTraining, Training
 from study.noisy.settings import NoisyStudyParams
 from study.settings import Changes, Combination, StudyParams, Table
 
@@ -35,8 +35,9 @@ PAGES: tuple[tuple[str, type[Settings], type[Settings] | None], ...] = (
     ("pretrained.NAME", Pretrained, None),
     ("classifiers.NAME", Classifier, None),
     ("All trainings: teachers.NAME, noisy_students.NAME, stage1, stage2", Training, None),
-    ("teachers.NAME", Teacher, Training),
-    ("noisy_students.NAME", NoisyStudent, Training),
+    ("teachers.NAME and noisy_students.NAME", TeacherTraining, Training),
+    ("teachers.NAME", Teacher, TeacherTraining),
+    ("noisy_students.NAME", NoisyStudent, TeacherTraining),
     ("noisy_students.NAME.pseudo_labels", PseudoLabels, None),
     ("student", Student, None),
     ("stage1 and stage2", Stage, Training),

@@ -1,6 +1,6 @@
 """Study: write the mean of the teachers' logits as the logits of one more teacher."""
 
-import _path  # noqa: F401 - puts src on the path
+import _path
 from pipeline import console
 from pipeline.preflight import read_params
 from study.averaging import average

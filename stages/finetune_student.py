@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import _path  # noqa: F401 - puts src on the path
+import _path
 from pipeline.core import rows, runtime
 from pipeline.core.files import write_json
 from pipeline.logits import dumped

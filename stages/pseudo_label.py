@@ -1,6 +1,6 @@
 """Choose and label the rows of the pool that one noisy student learns."""
 
-import _path  # noqa: F401 - puts src on the path
+import _path
 from pipeline import console
 from pipeline.core import rows
 from pipeline.core.files import mark_done

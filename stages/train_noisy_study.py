@@ -1,6 +1,6 @@
 """Study: train the teacher and the noisy students of ``study/noisy/params.yaml``, every seed."""
 
-import _path  # noqa: F401 - puts src on the path
+import _path
 from pipeline import console
 from pipeline.preflight import read_params
 from study.noisy import training

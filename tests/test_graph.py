@@ -55,6 +55,7 @@ COVERED_ELSEWHERE = {
     "export/settings": "export/test_gate.py",
     "export/timing": "export/test_card.py",
     "student/settings": "student/test_stages.py",
+    "teacher": "../test_repro.py",
     "training/curves": "../test_repro.py",
     "training/settings": "training/test_optimizer.py",
 }

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.core.settings import FINITE, Text, Whole, require
+from pipeline.core.settings import FINITE, Text, require
 from pipeline.pseudo_labels.artifact import PseudoLabels
-from pipeline.training.settings import Training
+from pipeline.training.settings import TeacherTraining
 
 
-class NoisyStudent(Training):
+class NoisyStudent(TeacherTraining):
     """An entry of ``noisy_students``: a student of gold labels and of a teacher's pseudo-labels.
 
     It learns under noise and becomes a teacher itself. Its ``dropout`` is part of the noise.
@@ -17,15 +17,8 @@ class NoisyStudent(Training):
 
     teacher: Text
     """The teacher, classifier or other noisy student that labels the pool."""
-    weights: Text
-    """Initial weights: ``pretrained/NAME``, or ``teachers/NAME``."""
     pseudo_labels: PseudoLabels
     """Which rows of the pool it learns; ``{}`` for all of them, balanced."""
-    layers: Annotated[Whole, Field(ge=1)] | None = None
-    """Number of lowest encoder layers to keep; default all. It should be no smaller than its
-    teacher."""
-    max_length: Annotated[Whole, Field(ge=8)] | None = None
-    """Maximum number of its own tokens of a pair; default that of the student."""
     targets: Literal["soft", "hard"] = "soft"
     """What it learns of a pseudo-labelled row: the teacher's probabilities, or its class."""
     gold_share: Annotated[float, Field(ge=0, le=1), FINITE] = 0.4

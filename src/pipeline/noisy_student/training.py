@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from pipeline.core import runtime
 from pipeline.core.rows import Rows
 from pipeline.model.encoding import Encoded, encode
-from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
 from pipeline.noisy_student.batches import mixed_batches
 from pipeline.noisy_student.noise import cut_off, stochastic_depth
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.training.loop import Examples, Trained
+from pipeline.training.new_teacher import new_teacher
 from pipeline.training.run import restarting, train_and_save
 
 CODE = "pipeline.noisy_student"
@@ -58,24 +56,17 @@ def train_noisy_student(
 ) -> Trained:
     """Train noisy student ``name`` on ``gold`` and ``pseudo_labelled``, whose classes are the same.
 
-    It starts from ``models/<settings.weights>`` with a new head and is saved as a teacher to
-    ``models/teachers/<name>``. Losses of its curve are those of ``loss``, in nats per row; those
-    of the validation rows are without noise. Training accuracy counts pseudo-labels as labels.
+    It starts as ``new_teacher`` says and is saved as a teacher to ``models/teachers/<name>``.
+    Losses of its curve are those of ``loss``, in nats per row; those of the validation rows are
+    without noise. Training accuracy counts pseudo-labels as labels.
     """
-    max_length = settings.max_length or max_length
-    runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = load_encoder(
-        models / settings.weights,
-        layers=settings.layers,
-        dropout=settings.dropout,
-        max_length=max_length,
+    model, tokenizer, card = new_teacher(
+        settings, gold.label_names, max_length=max_length, models=models
     )
-    classes = len(gold.label_names)
-    model = PairModel(encoder, [GOLDEN], head_layers=1, classes=classes, dropout=settings.dropout)
     labels = np.concatenate([gold.labels, pseudo_labelled.labels])
     targets = [targets_of(gold, soft=False)]
     targets.append(targets_of(pseudo_labelled, soft=settings.targets == "soft"))
-    tokens = encode(tokenizer, _joined(gold, pseudo_labelled), max_length)
+    tokens = encode(tokenizer, _joined(gold, pseudo_labelled), card.max_length)
     # The loop may give tokens other numbers, so what can be removed is decided here.
     removable = ~np.isin(tokens.ids, tokenizer.all_special_ids)
 
@@ -91,21 +82,21 @@ def train_noisy_student(
         )
         return noisy, batches
 
-    with stochastic_depth(encoder, settings.stochastic_depth):
+    with stochastic_depth(model.encoder, settings.stochastic_depth):
         return train_and_save(
             model,
             tokenizer,
-            Card(gold.label_names, max_length, head_layers=1, heads=(GOLDEN,)),
+            card,
             directory=models / "teachers" / name,
             training=Examples(tokens, torch.from_numpy(labels), torch.cat(targets)),
             validation=Examples(
-                encode(tokenizer, validation, max_length),
+                encode(tokenizer, validation, card.max_length),
                 torch.from_numpy(validation.labels),
                 targets_of(validation, soft=False),
             ),
             loss=loss,
             settings=settings,
-            more_settings=(max_length, len(gold)),
+            more_settings=(card.max_length, len(gold)),
             code=CODE,
             name=f"noisy student {name}",
             epoch_of=epoch_of,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,18 +58,24 @@ class LossWatch:
         return (first_loss + second_loss) / (first_rows + second_rows)
 
 
+def sample(rows: np.ndarray) -> Tensor:
+    """At most ``SAMPLE_ROWS`` of the row numbers ``rows``, enough for ``constant_loss``; int64.
+
+    They are the same ones each time, drawn at random, because corpora may have their classes in
+    turns.
+    """
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    return torch.from_numpy(rows)[order[:SAMPLE_ROWS]]
+
+
 def constant_loss(
     labels: Tensor, targets: Tensor, heads: int, loss: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> float:
     """The least mean loss of a predictor that gives all rows the same logits [heads, classes].
 
     ``labels`` has shape [rows], ``targets`` [rows, soft heads, classes], and ``loss`` gives a loss
-    per row. All losses of this project are convex in the logits, so that LBFGS finds the least; a
-    sample of the rows is enough.
+    per row. All losses of this project are convex in the logits, so that LBFGS finds the least.
     """
-    # At random, because corpora may have their classes in turns.
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    labels, targets = labels[order[:SAMPLE_ROWS]], targets[order[:SAMPLE_ROWS]]
     logits = torch.zeros(1, heads, targets.shape[-1], requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=100, line_search_fn="strong_wolfe")
 

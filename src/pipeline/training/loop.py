@@ -17,7 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.model.encoding import Encoded, collate, training_batches
 from pipeline.model.inference import predict_together, probabilities
 from pipeline.model.pair_model import PairModel
-from pipeline.training.failure import LossWatch, constant_loss
+from pipeline.training.failure import LossWatch, constant_loss, sample
 from pipeline.training.optimizer import learning_rate_factor, make_optimizer
 from pipeline.training.settings import Training
 from pipeline.training.vocabulary import only_tokens_of
@@ -105,9 +105,12 @@ def train(
         epoch_of = epoch_of or _each_row_once(settings)
         batches = epoch_of(tokens, 0)[1]
         steps_per_epoch = len(batches)
-        # Sorted, because the sample on which the constant loss is computed depends on the order.
+        # Sorted, because the sample depends on the order.
         read = np.sort(np.concatenate(batches))
-        constant = constant_loss(training.labels[read], training.targets[read], len(heads), loss)
+        sampled = sample(read)
+        constant = constant_loss(
+            training.labels[sampled], training.targets[sampled], len(heads), loss
+        )
         total = steps_per_epoch * settings.epochs
         third = math.ceil(total / 3)
         model.to(engine.device)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.settings import FINITE, Settings, Whole
+from pipeline.core.settings import FINITE, Settings, Text, Whole
 
 
 class Training(Settings):
@@ -31,3 +31,15 @@ class Training(Settings):
     restarts: Annotated[Whole, Field(ge=0)] = 0
     """How often a training starts again with the next seed if its loss stays that of a constant
     predictor. This is checked after a third of the steps and at the end."""
+
+
+class TeacherTraining(Training):
+    """How a model is trained that becomes a teacher: what teachers and noisy students share."""
+
+    weights: Text
+    """Initial weights: ``pretrained/NAME``, or ``teachers/NAME`` to continue another teacher."""
+    layers: Annotated[Whole, Field(ge=1)] | None = None
+    """Number of lowest encoder layers to keep; default all. A noisy student should have no fewer
+    than its teacher."""
+    max_length: Annotated[Whole, Field(ge=8)] | None = None
+    """Maximum number of its own tokens of a pair; default that of the student."""
