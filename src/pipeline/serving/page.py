@@ -2,8 +2,10 @@
 
 import csv
 import json
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,6 +131,16 @@ def server_at(port: int, scorer: Scorer, examples: list[Example]) -> ThreadingHT
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def shutdown_request(self, request: Any) -> None:
+        # A client that is refused may still be sending; if the connection closed now, it would
+        # not get the answer. What it sends is discarded, for as long as it may take to send.
+        deadline = perf_counter() + SECONDS
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+            while request.recv(1 << 16) and perf_counter() < deadline:
+                pass
+        self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A browser may leave before it has its answer.

@@ -151,6 +151,7 @@ REFUSED: dict[str, tuple[str, str, Any, dict[str, str], int]] = {
     "another path": ("GET", "/../../etc/passwd", None, {}, 404),
     "another path to post to": ("POST", "/", GOOD, {}, 404),
     "too much": ("POST", "/score", b"[" * (page.LARGEST_BODY + 1), {}, 413),
+    "more than fits into buffers": ("POST", "/score", b"[" * (64 * page.LARGEST_BODY), {}, 413),
     "an announced terabyte": ("POST", "/score", b"", {"Content_Length": "1000000000000"}, 413),
     "a length that is none": ("POST", "/score", b"{}", {"Content_Length": "-5"}, 411),
     "the form of another site": ("POST", "/score", GOOD, {"Content_Type": "text/plain"}, 415),
