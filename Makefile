@@ -31,7 +31,7 @@ test: $(VENV)/dev         ## lint, types and all tests
 	ruff check
 	ruff format --check
 	mypy
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 docs: install             ## generate docs/settings.md and the schemas of the settings files
 	python docs/generate.py

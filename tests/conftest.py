@@ -96,6 +96,12 @@ def save_tiny_bert(directory: Path, words: list[str], layers: int = 2) -> None:
     BertModel(config, add_pooling_layer=False).save_pretrained(directory)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker ends long before the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Models compute in bfloat16, unless they are told otherwise."""
