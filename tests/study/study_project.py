@@ -1,11 +1,16 @@
 """A place where a study can run: tiny corpora, a tiny BERT and the logits of two teachers."""
 
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import preloaded
+import pytest
 import torch
 from conftest import LABEL_NAMES, pairs, tiny_params
 
+import study.noisy.training
+import study.workers
 from pipeline import logits
 from pipeline.core import rows, settings
 from pipeline.core.rows import CORPORA, Rows
@@ -46,6 +51,17 @@ STUDY: dict[str, Any] = {
         },
     },
 }
+
+
+def fork_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork workers from a process that has imported the large libraries.
+
+    The users' workers are spawned, as works everywhere; tests/test_study.py runs them.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(preloaded.LIBRARIES))
+    for module in (study.workers, study.noisy.training):
+        monkeypatch.setattr(module, "get_context", lambda _: context)
 
 
 def prepare(bert: Path) -> None:

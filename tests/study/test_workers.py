@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import LABEL_NAMES, pairs
-from study_project import PARAMS, STUDY, prepare
+from study_project import PARAMS, STUDY, fork_workers, prepare
 
 from pipeline.core import rows
 from pipeline.core.checkpoints import ROOT
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    fork_workers(monkeypatch)
     prepare(tiny_bert)
 
 

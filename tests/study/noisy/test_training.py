@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from noisy_study import CONTENT
-from study_project import PARAMS, prepare
+from study_project import PARAMS, fork_workers, prepare
 
 from pipeline.core import settings
 from pipeline.core.errors import UserError
@@ -21,6 +21,7 @@ from study.noisy.settings import NoisyStudyParams
 @pytest.fixture(autouse=True)
 def _in_tmp(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    fork_workers(monkeypatch)
     prepare(tiny_bert)
 
 
