@@ -93,10 +93,12 @@ def run(client: socket.socket) -> int:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = arguments
-    sys.path[0] = str(Path(arguments[0]).resolve().parent)
+    # Absolute, because processes that it spawns look for it from where the server has started.
+    script = Path(arguments[0]).resolve()
+    sys.path[0] = str(script.parent)
     status: object = 0
     try:
-        runpy.run_path(arguments[0], run_name="__main__")
+        runpy.run_path(str(script), run_name="__main__")
     except SystemExit as end:
         status = end.code
         if isinstance(status, str):

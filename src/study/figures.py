@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.evaluation.scoring import Interval, one_class, proportion
 from study.cells import labelled_rows
-from study.settings import Combination, Study, Table
+from study.settings import Study, Table
 from study.statistics import Estimate, crossed_mean, holm
 from study.systems import SystemPredictions, combine, first_seeds, read_systems
 
@@ -20,6 +20,8 @@ class TableRow:
     """The figures of a system in a table."""
 
     name: str
+    title: str
+    """What people call it."""
     accuracy: Estimate
     by_seed: tuple[float, ...]
     failed: tuple[bool, ...]
@@ -30,6 +32,7 @@ class TableRow:
     speedup: float
     """Pairs per second divided by those of the slowest teacher."""
     chosen: str
+    """If this is the best of several systems, the name of that one."""
     above_majority: Estimate
     """Accuracy minus that of the most frequent class."""
     one_class: tuple[bool, ...]
@@ -45,17 +48,13 @@ class TableRow:
         ]
         return sum(kept) / len(kept) if 0 < len(kept) < len(self.by_seed) else None
 
-    @property
-    def label(self) -> str:
-        return f"{self.name} = {self.chosen}" if self.chosen else self.name
-
 
 @dataclass(frozen=True)
 class Comparison:
     """The difference in accuracy of two systems on the same rows, paired by seed."""
 
-    first: str
-    second: str
+    first: TableRow
+    second: TableRow
     difference: Estimate
     corrected_p: float
     """The p-value after Holm's correction for all comparisons of the table."""
@@ -87,7 +86,7 @@ def compute_tables(study: Study) -> list[TableResult]:
         _compute_table(
             name,
             table,
-            combinations=study.combinations,
+            study=study,
             single=single,
             labels=labels,
             slowest=slowest,
@@ -100,24 +99,28 @@ def _compute_table(
     name: str,
     table: Table,
     *,
-    combinations: Mapping[str, Combination],
+    study: Study,
     single: Mapping[str, SystemPredictions],
     labels: Mapping[str, np.ndarray],
     slowest: float,
 ) -> TableResult:
     def predictions_of(name: str) -> SystemPredictions:
-        if name not in combinations:
+        if name not in study.combinations:
             return first_seeds(single[name], table.seeds)
-        combination = combinations[name]
+        combination = study.combinations[name]
         members = {member: predictions_of(member) for member in combination.members}
         return combine(combination.rule, members, labels["validation"])
+
+    def title_of(name: str) -> str:
+        return study.titles.get(name, f"teacher {name}" if name in study.teachers else name)
 
     systems = {name: predictions_of(name) for name in table.systems}
     majority = labels["test"] == np.bincount(labels["test"]).argmax()
     hits = {name: system.hits("test", labels["test"]) for name, system in systems.items()}
-    table_rows = [
-        TableRow(
+    table_rows = {
+        name: TableRow(
             name,
+            title_of(name) + (f": {title_of(system.chosen)}" if system.chosen else ""),
             crossed_mean(hits[name]),
             tuple(float(accuracy) for accuracy in hits[name].mean(axis=1)),
             system.failed,
@@ -132,13 +135,15 @@ def _compute_table(
             ),
         )
         for name, system in systems.items()
-    ]
+    }
     differences = [crossed_mean(hits[first] - hits[second]) for first, second in table.compare]
     corrected = holm([difference.p for difference in differences])
     comparisons = [
-        Comparison(first, second, difference, p)
+        Comparison(table_rows[first], table_rows[second], difference, p)
         for (first, second), difference, p in zip(
             table.compare, differences, corrected, strict=True
         )
     ]
-    return TableResult(name, table, proportion(majority), tuple(table_rows), tuple(comparisons))
+    return TableResult(
+        name, table, proportion(majority), tuple(table_rows.values()), tuple(comparisons)
+    )

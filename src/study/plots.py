@@ -3,83 +3,79 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from study.drawing import GREY, MEAN, SEED, interval, picture, seeds
 from study.figures import TableResult, TableRow
 
-matplotlib.use("Agg")
-COLOUR, SEED, EDGE = "#2b5c8a", "#9db8d2", "#444444"
+
+def scale(results: Sequence[TableResult]) -> tuple[float, float]:
+    """The limits of the accuracy in the plots of all tables: every seed is within them."""
+    values = [value for result in results for row in result.rows for value in row.by_seed]
+    return min(values) - 0.02, max(values) + 0.02
 
 
-def draw(result: TableResult, path: Path) -> None:
-    """Draw a table: as a curve if its systems differ by a number, else with one line per system."""
-    curve = bool(result.table.at)
-    height = 3.6 if curve else 0.9 + 0.28 * len(result.rows)
-    figure, axes = plt.subplots(figsize=(7, height), layout="constrained")
-    (_curve if curve else _list)(axes, result)
-    axes.set_title(result.table.title, loc="left", fontsize=11)
-    _save(figure, path)
+def draw(result: TableResult, path: Path, limits: tuple[float, float]) -> None:
+    """Draw a table: as a curve if its systems differ by a number, else with one line per system.
+
+    ``limits`` are those of the accuracy.
+    """
+    if result.table.at:
+        with picture(path, height=3.4) as axes:
+            _curve(axes, result)
+            axes.set_ylim(limits)
+    else:
+        with picture(path, height=0.9 + 0.27 * len(result.rows)) as axes:
+            draw_systems(axes, result.rows)
+            axes.set_xlim(limits)
 
 
-def _list(axes: Axes, result: TableResult) -> None:
-    for y, row in enumerate(reversed(result.rows)):
-        axes.plot(row.by_seed, [y] * len(row.by_seed), "o", color=SEED, markersize=4)
-        axes.plot([row.accuracy.low, row.accuracy.high], [y, y], color=COLOUR, linewidth=1.2)
-        axes.plot(row.accuracy.value, y, "|", color=COLOUR, markersize=11, markeredgewidth=2)
-    names = [row.label for row in reversed(result.rows)]
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_xlabel("accuracy on the test rows: mean, 95% interval, seeds")
-    axes.grid(axis="x", linewidth=0.4)
+def draw_systems(axes: Axes, rows: Sequence[TableRow]) -> None:
+    """Draw one line per system, from top to bottom."""
+    for y, row in enumerate(reversed(rows)):
+        seeds(axes, y, row.by_seed, row.failed, across=True)
+        interval(axes, y, row.accuracy, across=True)
+        axes.plot(row.accuracy.value, y, "|", color=MEAN, markersize=11, markeredgewidth=2)
+    axes.set_yticks(range(len(rows)), [row.title for row in reversed(rows)])
+    axes.set_xlabel("accuracy: mean, 95% interval, seeds (x: failed)", loc="right")
 
 
 def _curve(axes: Axes, result: TableResult) -> None:
     at = result.table.at
     for x, row in zip(at, result.rows, strict=True):
-        axes.plot([x] * len(row.by_seed), row.by_seed, "o", color=SEED, markersize=4)
-        axes.plot([x, x], [row.accuracy.low, row.accuracy.high], color=COLOUR, linewidth=1.2)
-    axes.plot(at, [row.accuracy.value for row in result.rows], "-", color=COLOUR)
+        seeds(axes, x, row.by_seed, row.failed, across=False)
+        interval(axes, x, row.accuracy, across=False)
+    axes.plot(at, [row.accuracy.value for row in result.rows], "-", color=MEAN)
     axes.set_xlabel(result.table.x)
-    axes.set_ylabel("accuracy: mean, 95% interval, seeds", fontsize=8)
-    axes.grid(linewidth=0.4)
+    axes.set_ylabel("accuracy: mean, 95% interval, seeds")
 
 
 def draw_cost(results: Sequence[TableResult], path: Path) -> None:
-    """Draw accuracy against cost for all systems of all tables."""
+    """Draw accuracy against speed for all systems of all tables."""
     rows = {row.name: row for result in reversed(results) for row in result.rows}
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    by_cost: dict[float, list[TableRow]] = {}
+    by_speed: dict[float, list[TableRow]] = {}
     for row in rows.values():
-        by_cost.setdefault(round(row.speedup, 2), []).append(row)
-    for speedup, together in by_cost.items():
-        best = max(together, key=lambda row: row.accuracy.value)
-        for row in together:
-            axes.plot(speedup, row.accuracy.value, "o", color=SEED, markersize=5)
-        axes.plot(speedup, best.accuracy.value, "o", color=COLOUR, markersize=5)
-        axes.annotate(
-            best.name,
-            (speedup, best.accuracy.value),
-            xytext=(4, 5),
-            textcoords="offset points",
-            fontsize=8,
-            color=EDGE,
-        )
-    axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}x")
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("pairs per second over those of the slowest teacher, log scale")
-    axes.set_ylabel("accuracy on the test rows")
-    axes.set_title("Accuracy against cost; the best of each cost is named", loc="left", fontsize=11)
-    axes.grid(linewidth=0.4)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Without date and version in it, the same plot is the same file.
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+        by_speed.setdefault(round(row.speedup, 2), []).append(row)
+    with picture(path, height=4.2) as axes:
+        for speedup, together in by_speed.items():
+            best = max(together, key=lambda row: row.accuracy.value)
+            for row in together:
+                axes.plot(speedup, row.accuracy.value, "o", color=SEED, markersize=5)
+            axes.plot(speedup, best.accuracy.value, "o", color=MEAN, markersize=5)
+            axes.annotate(
+                best.title,
+                (speedup, best.accuracy.value),
+                xytext=(0, 7),
+                textcoords="offset points",
+                horizontalalignment="center",
+                fontsize=8,
+                color=GREY,
+            )
+        axes.set_xscale("log")
+        axes.margins(x=0.2, y=0.1)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}x")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("pairs per second relative to the slowest teacher, log scale")
+        axes.set_ylabel("accuracy; the best system of each speed is named")

@@ -26,8 +26,9 @@ def write(results: Sequence[TableResult], page: Path, metrics: Path, *, rows: in
     ``rows`` is the number of test rows.
     """
     with whole_directory(page) as draft:
+        limits = plots.scale(results)
         for result in results:
-            plots.draw(result, draft / f"{result.name}.png")
+            plots.draw(result, draft / f"{result.name}.png", limits)
         plots.draw_cost(results, draft / "cost.png")
         text = markdown(results, rows)
         (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
@@ -58,7 +59,8 @@ def write(results: Sequence[TableResult], page: Path, metrics: Path, *, rows: in
 def sentence(comparison: Comparison) -> str:
     """A comparison in words."""
     verdict = "" if comparison.established else ", not established"
-    return f"{comparison.first} minus {comparison.second}: {comparison.difference.points}{verdict}"
+    pair = f"{comparison.first.title} minus {comparison.second.title}"
+    return f"{pair}: {comparison.difference.points}{verdict}"
 
 
 def markdown(results: Sequence[TableResult], rows: int) -> str:
@@ -86,7 +88,7 @@ def _table(result: TableResult) -> str:
     low, high = 100 * result.majority.low, 100 * result.majority.high
     majority = f"| majority class | {100 * result.majority.value:.1f} | {low:.1f} to {high:.1f} |"
     return f"{head}{majority} | | | |\n" + "".join(
-        f"| {row.label} "
+        f"| {row.title} "
         f"| {100 * row.accuracy.value:.1f} "
         f"| {100 * row.accuracy.low:.1f} to {100 * row.accuracy.high:.1f} "
         f"| {', '.join(f'{100 * value:.1f}' for value in row.by_seed)} "
@@ -104,13 +106,15 @@ def _warnings(row: TableRow) -> list[str]:
         without = row.without_failed
         mean = f"without: {100 * without:.1f}" if without is not None else "no other seeds"
         count = f"{sum(row.failed)} of {len(row.failed)}"
-        warnings.append(f"{row.name}: {count} trainings failed, their loss stayed constant; {mean}")
+        warnings.append(
+            f"{row.title}: {count} trainings failed, their loss stayed constant; {mean}"
+        )
     if any(row.one_class):
         count = f"{sum(row.one_class)} of {seeds}"
-        warnings.append(f"{row.name}: with {count} seeds it answers one class for nearly all rows")
+        warnings.append(f"{row.title}: with {count} seeds it answers one class for nearly all rows")
     if row.above_majority.low <= 0:
         warnings.append(
-            f"{row.name} is not established to be better than the majority class: "
+            f"{row.title} is not established to be better than the majority class: "
             f"{row.above_majority.points}"
         )
     return warnings
@@ -136,8 +140,8 @@ def _system_figures(row: TableRow) -> dict[str, Any]:
 
 def _comparison_figures(comparison: Comparison) -> dict[str, Any]:
     return {
-        "first": comparison.first,
-        "second": comparison.second,
+        "first": comparison.first.name,
+        "second": comparison.second.name,
         **_rounded("difference", comparison.difference),
         "p": round(comparison.difference.p, 4),
         "corrected_p": round(comparison.corrected_p, 4),

@@ -23,6 +23,8 @@ Part = TypeVar("Part", bound=Settings)
 class Changes(Settings):
     """An entry of ``students``: what this student changes of the settings in ``params.yaml``."""
 
+    title: Text | None = None
+    """What the report calls it; default its name."""
     student: dict[str, Any] = Field(default={})
     """Settings of ``student`` to change, except ``weights``."""
     stage1: dict[str, Any] = Field(default={})
@@ -36,6 +38,8 @@ class Changes(Settings):
 class Combination(Settings):
     """An entry of ``combinations``: an ensemble of existing systems. Exactly one rule."""
 
+    title: Text | None = None
+    """What the report calls it; default its name."""
     vote: tuple[Text, ...] | None = None
     """Predict the class that most members choose; ties go to the most probable of the tied."""
     mean: tuple[Text, ...] | None = None
@@ -45,7 +49,7 @@ class Combination(Settings):
 
     @model_validator(mode="after")
     def _has_one_rule(self) -> "Combination":
-        rules = sorted(self.model_fields_set)
+        rules = sorted(self.model_fields_set - {"title"})
         complete = len(rules) == 1 and bool(self.members)
         require(complete, "", rules, "one of vote, mean, best with its members")
         return self
@@ -131,6 +135,8 @@ class Study:
     """The test set that systems are compared on."""
     start: str
     """The weights that all students start from."""
+    titles: dict[str, str]
+    """What the report calls the students and combinations that have a title."""
 
     def seeds(self) -> dict[str, int]:
         """The number of seeds that the tables need of each student, in the order of the tables."""
@@ -185,6 +191,12 @@ def read_study(params: Params, content: Mapping[str, Any]) -> Study:
         teachers,
         params.tests[0],
         params.student.weights,
+        {
+            name: entry.title
+            for section in (study.students, study.combinations)
+            for name, entry in section.items()
+            if entry.title
+        },
     )
 
 

@@ -26,12 +26,12 @@ PARAMS = settings.check(Params, SETTINGS)
 STUDY: dict[str, Any] = {
     "students": {
         "gold": {"alpha": 0.0, "stage2": {"from_stage1": False}},
-        "kd": {"stage2": {"from_stage1": False, "teachers": ["t1"]}},
+        "kd": {"title": "KD from t1", "stage2": {"from_stage1": False, "teachers": ["t1"]}},
         "stage1": {"stage2": None},
         "tmkd": {},
     },
     "combinations": {
-        "mom": {"vote": ["gold", "kd", "stage1"]},
+        "mom": {"title": "their vote", "vote": ["gold", "kd", "stage1"]},
         "ensemble": {"mean": ["t1", "t2"]},
         "best": {"best": ["gold", "kd", "tmkd"]},
     },

@@ -156,6 +156,9 @@ def test_the_report_says_it_in_numbers_pictures_and_words(found: list[TableResul
     assert "| gold | 82.5 |" in text
     assert "| 75.0, 90.0 |" in text
     assert "- tmkd minus gold: +15.0 points [" in text
+    assert "- tmkd minus KD from t1: +12.5 points [" in text
+    for title in ("teacher t1", "KD from t1", "their vote", "best: KD from t1"):
+        assert f"| {title} | " in text
     for name in ("methods", "alpha", "cost"):
         assert f"({name}.png)" in text
         assert Path(f"docs/study/{name}.png").stat().st_size > 5_000

@@ -4,21 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 
 from pipeline.core import rows
 from pipeline.core.files import whole_directory, write_csv
 from pipeline.evaluation.scoring import Interval
 from pipeline.preflight import Params
+from study.drawing import MEAN, interval, picture, seeds
 from study.noisy.cells import read_predictions
 from study.noisy.corruption import CORRUPTIONS, STRENGTHS, faults
 from study.noisy.settings import NoisyStudyParams, recipes
 from study.statistics import Estimate, crossed_mean, holm
 
-matplotlib.use("Agg")
 SIGNIFICANT = 0.05
 COLUMNS = ("system", "split", "accuracy", "low", "high", "failed_seeds")
 COMPARISON_COLUMNS = ("first", "second", "split", "difference", "low", "high", "corrected_p")
@@ -29,10 +27,15 @@ class System:
     """The hits of one system: by split, 1 or 0, float64 of shape [seeds, rows]."""
 
     hits: dict[str, np.ndarray]
-    failed: int
-    """The number of seeds whose training has failed."""
+    failed: tuple[bool, ...]
+    """For each seed whether its training has failed."""
     unchanged: frozenset[str]
     """The splits with faults whose predictions are those without."""
+
+    @property
+    def by_seed(self) -> list[float]:
+        """The accuracy of each seed on the test rows."""
+        return [float(accuracy) for accuracy in self.hits["test"].mean(axis=1)]
 
     def accuracy(self, split: str) -> Estimate:
         return crossed_mean(self.hits[split])
@@ -82,7 +85,7 @@ def read_systems(study: NoisyStudyParams, params: Params) -> dict[str, System]:
                 for cell in by_seed
             )
         )
-        systems[name] = System(hits, sum(cell.failed for cell in by_seed), unchanged)
+        systems[name] = System(hits, tuple(cell.failed for cell in by_seed), unchanged)
     return systems
 
 
@@ -129,7 +132,7 @@ def write(study: NoisyStudyParams, params: Params, page: Path, metrics: Path) ->
             "system": name,
             "split": split,
             **_rounded("accuracy", system.accuracy(split)),
-            "failed_seeds": system.failed,
+            "failed_seeds": sum(system.failed),
         }
         for name, system in systems.items()
         for split in system.hits
@@ -163,13 +166,13 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
         "| | accuracy | interval | seeds | val | failed |\n|---|---|---|---|---|---|",
     ]
     for name, system in systems.items():
-        accuracy, by_seed = system.accuracy("test"), system.hits["test"].mean(axis=1)
+        accuracy = system.accuracy("test")
         parts.append(
             f"| {name} | {100 * accuracy.value:.1f} "
             f"| {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} "
-            f"| {', '.join(f'{100 * value:.1f}' for value in by_seed)} "
+            f"| {', '.join(f'{100 * value:.1f}' for value in system.by_seed)} "
             f"| {100 * system.hits['validation'].mean():.1f} "
-            f"| {system.failed} of {len(by_seed)} |"
+            f"| {sum(system.failed)} of {len(system.failed)} |"
         )
     parts += ["", *(f"- {one.sentence}" for one in tested if one.split == "test")]
     strengths = " | ".join(f"{100 * strength:.0f}%" for strength in STRENGTHS)
@@ -193,20 +196,14 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
 
 def _draw(generations: Sequence[str], systems: Mapping[str, System], path: Path) -> None:
     """Draw accuracy by generation: the mean with its interval, and the seeds."""
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     accuracies = [systems[name].accuracy("test") for name in generations]
-    for x, (name, accuracy) in enumerate(zip(generations, accuracies, strict=True)):
-        by_seed = systems[name].hits["test"].mean(axis=1)
-        axes.plot([x] * len(by_seed), by_seed, "o", color="#9db8d2", markersize=4)
-        axes.plot([x, x], [accuracy.low, accuracy.high], color="#2b5c8a", linewidth=1.2)
-    axes.plot([accuracy.value for accuracy in accuracies], "-", color="#2b5c8a")
-    axes.set_xticks(range(len(generations)), [name.replace("_", " ") for name in generations])
-    axes.set_ylabel("accuracy: mean, 95% interval, seeds", fontsize=8)
-    axes.set_title("Accuracy by generation", loc="left", fontsize=11)
-    axes.grid(linewidth=0.4)
-    # Without date and version in it, the same plot is the same file.
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+    with picture(path, height=3.4) as axes:
+        for x, (name, accuracy) in enumerate(zip(generations, accuracies, strict=True)):
+            seeds(axes, x, systems[name].by_seed, systems[name].failed, across=False)
+            interval(axes, x, accuracy, across=False)
+        axes.plot([accuracy.value for accuracy in accuracies], "-", color=MEAN)
+        axes.set_xticks(range(len(generations)), [name.replace("_", " ") for name in generations])
+        axes.set_ylabel("accuracy: mean, 95% interval, seeds")
 
 
 def _rounded(name: str, interval: Interval) -> dict[str, float]:
