@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 
 from pipeline.core import rows
 from pipeline.core.files import whole_directory, write_csv
@@ -18,7 +19,7 @@ from study.noisy.settings import NoisyStudyParams, recipes
 from study.statistics import Estimate, crossed_mean, holm
 
 SIGNIFICANT = 0.05
-COLUMNS = ("system", "split", "accuracy", "low", "high", "failed_seeds")
+COLUMNS = ("system", "split", "accuracy", "low", "high", "log_loss", "failed_seeds")
 COMPARISON_COLUMNS = ("first", "second", "split", "difference", "low", "high", "corrected_p")
 
 
@@ -27,6 +28,8 @@ class System:
     """The hits of one system: by split, 1 or 0, float64 of shape [seeds, rows]."""
 
     hits: dict[str, np.ndarray]
+    log_loss: dict[str, float]
+    """The mean over seeds and rows, by split."""
     failed: tuple[bool, ...]
     """For each seed whether its training has failed."""
     unchanged: frozenset[str]
@@ -67,15 +70,13 @@ def read_systems(study: NoisyStudyParams, params: Params) -> dict[str, System]:
     systems = {}
     for name in recipes(study, params):
         by_seed = list(read_predictions(name, study.seeds))
-        hits = {
-            split: np.stack(
-                [
-                    cell.logits[split].argmax(dim=-1).numpy() == labels.get(split, labels["test"])
-                    for cell in by_seed
-                ]
-            ).astype(float)
-            for split in by_seed[0].logits
-        }
+        hits, log_loss = {}, {}
+        for split in by_seed[0].logits:
+            gold = torch.from_numpy(labels.get(split, labels["test"]))
+            logits = torch.stack([cell.logits[split] for cell in by_seed])
+            hits[split] = (logits.argmax(dim=-1) == gold).double().numpy()
+            losses = [cross_entropy(by_seed_logits, gold) for by_seed_logits in logits.double()]
+            log_loss[split] = float(torch.stack(losses).mean())
         unchanged = frozenset(
             split
             for kind in CORRUPTIONS
@@ -85,7 +86,7 @@ def read_systems(study: NoisyStudyParams, params: Params) -> dict[str, System]:
                 for cell in by_seed
             )
         )
-        systems[name] = System(hits, tuple(cell.failed for cell in by_seed), unchanged)
+        systems[name] = System(hits, log_loss, tuple(cell.failed for cell in by_seed), unchanged)
     return systems
 
 
@@ -132,6 +133,7 @@ def write(study: NoisyStudyParams, params: Params, page: Path, metrics: Path) ->
             "system": name,
             "split": split,
             **_rounded("accuracy", system.accuracy(split)),
+            "log_loss": round(system.log_loss[split], 4),
             "failed_seeds": sum(system.failed),
         }
         for name, system in systems.items()
@@ -159,11 +161,12 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
         f"Accuracy on {rows:,} test rows, in %, with 95% intervals that hold for other rows and "
         "other seeds. A difference is established if its p-value is below 0.05 after Holm's "
         "correction for the number of differences, on the test rows and with each kind of faults. "
-        "`val` is the accuracy on the "
+        "The log loss is that of the raw logits on the test rows, `val` the accuracy on the "
         "validation rows. The systems are defined in `study/noisy/params.yaml`. This page is "
         "written by `dvc repro study/noisy/dvc.yaml`.\n",
         "![accuracy by generation](generations.png)\n",
-        "| | accuracy | interval | seeds | val | failed |\n|---|---|---|---|---|---|",
+        "| | accuracy | interval | seeds | log loss | val | failed |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, system in systems.items():
         accuracy = system.accuracy("test")
@@ -171,6 +174,7 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
             f"| {name} | {100 * accuracy.value:.1f} "
             f"| {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} "
             f"| {', '.join(f'{100 * value:.1f}' for value in system.by_seed)} "
+            f"| {system.log_loss['test']:.3f} "
             f"| {100 * system.hits['validation'].mean():.1f} "
             f"| {sum(system.failed)} of {len(system.failed)} |"
         )

@@ -1,6 +1,7 @@
 """Cells of noisy students: trained once, after their teachers, and again only if they changed."""
 
 import copy
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from noisy_study import CONTENT
+from sklearn.metrics import log_loss
 from study_project import PARAMS, fork_workers, prepare
 
-from pipeline.core import settings
+from pipeline.core import rows, settings
 from pipeline.core.errors import UserError
 from study.noisy import report, training
 from study.noisy.cells import PREDICTIONS, WORK, cells, read_predictions
@@ -120,8 +122,16 @@ def test_the_study_trains_every_cell_once_and_writes_its_report(tmp_path: Path) 
     assert "## Test pairs with dropped words\n\n| share of the words | none | 10% |" in text
     assert "## Test pairs with changed case\n\nNo prediction changes, because" in text
     assert (tmp_path / "page/generations.png").stat().st_size > 5000
-    lines = (tmp_path / "metrics/systems.csv").read_text().splitlines()
-    assert len(lines) == 1 + 2 * 11 + 2
+    with (tmp_path / "metrics/systems.csv").open(newline="") as file:
+        lines = {(line["system"], line["split"]): line for line in csv.DictReader(file)}
+    assert len(lines) == 2 * 11 + 2
+    labels = rows.read("test", PARAMS.tests[0]).labels
+    losses = [
+        log_loss(labels, cell.logits["test"].double().softmax(dim=-1).numpy())
+        for cell in read_predictions("first", 2)
+    ]
+    found = float(lines["first", "test"]["log_loss"])
+    assert found == pytest.approx(sum(losses) / 2, abs=1e-4)
 
 
 def test_missing_predictions_are_named() -> None:
