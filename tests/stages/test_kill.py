@@ -31,7 +31,7 @@ def test_a_killed_stage_resumes_and_ends_the_same(
     assert not list(place.glob(".resume/**/*.safetensors"))
 
 
-WRITTEN = ["config.json", "onnx/model.onnx", "README.md"]
+WRITTEN = ["config.json", "2_Dense/model.safetensors", "onnx/model.onnx", "README.md"]
 
 
 @pytest.mark.parametrize("file", WRITTEN)
