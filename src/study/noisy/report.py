@@ -181,9 +181,11 @@ def markdown(systems: Mapping[str, System], tested: Sequence[Difference], *, row
     parts += ["", *(f"- {one.sentence}" for one in tested if one.split == "test")]
     strengths = " | ".join(f"{100 * strength:.0f}%" for strength in STRENGTHS)
     for kind in CORRUPTIONS:
-        parts.append(f"\n## Test pairs with {kind.replace('_', ' ')}\n")
         columns = ["test", *faults(kind)]
         tested_systems = [system for system in systems.values() if columns[-1] in system.hits]
+        if not tested_systems:
+            continue
+        parts.append(f"\n## Test pairs with {kind.replace('_', ' ')}\n")
         if all(set(columns[1:]) <= system.unchanged for system in tested_systems):
             parts += ["No prediction changes, because the tokenizer does not see these faults."]
             continue

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from noisy_study import CONTENT
@@ -132,6 +133,14 @@ def test_the_study_trains_every_cell_once_and_writes_its_report(tmp_path: Path) 
     ]
     found = float(lines["first", "test"]["log_loss"])
     assert found == pytest.approx(sum(losses) / 2, abs=1e-4)
+
+
+def test_a_study_without_robustness_says_nothing_of_it() -> None:
+    hits = {"validation": np.ones((2, 4)), "test": np.eye(2, 4)}
+    system = report.System(hits, {"test": 0.5}, (False, False), frozenset())
+    text = report.markdown({"teacher": system}, [], rows=4)
+    assert "| teacher | 25.0 | " in text
+    assert "Test pairs with" not in text
 
 
 def test_missing_predictions_are_named() -> None:
