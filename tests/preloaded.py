@@ -24,9 +24,8 @@ from functools import cache
 from pathlib import Path
 
 LIBRARIES = (
-    *("accelerate", "datasets", "onnxscript", "psutil", "pydantic", "rich.progress"),
-    *("scipy.stats", "sentence_transformers", "sklearn.feature_extraction.text", "torch"),
-    "transformers.models.bert.modeling_bert",
+    *("accelerate", "datasets", "psutil", "pydantic", "rich.progress", "scipy.stats"),
+    *("sklearn.feature_extraction.text", "torch", "transformers.models.bert.modeling_bert"),
 )
 CLIENT = """\
 #!{python} -ISs

@@ -26,10 +26,10 @@ class NoisyStudent(TeacherTraining):
     and repeats gold rows to fill the batches; at 1, it reads each gold row once and no others."""
     stochastic_depth: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.2
     """Probability that the highest layer is skipped; it falls linearly towards the lowest. With
-    a few thousand rows, 0 was better (`docs/results.md`)."""
+    a few thousand rows of SNLI, 0 was better (`docs/results.md`)."""
     cutoff: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.1
     """Share of the words of a pair that are removed in one span, another one in each epoch.
-    With a few thousand rows, 0 was better (`docs/results.md`)."""
+    With a few thousand rows of SNLI, 0 was better (`docs/results.md`)."""
 
     @model_validator(mode="after")
     def _batches_have_room(self) -> "NoisyStudent":
