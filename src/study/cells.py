@@ -66,6 +66,8 @@ class StudentPredictions:
     """What the mean of the heads' logits is divided by before the softmax."""
     failed: bool
     """Whether its last training has failed: its loss stayed that of a constant predictor."""
+    curve: list[dict[str, float]]
+    """The epochs of its stage 2, with the names of ``Epoch``; empty without stage 2."""
 
 
 def cells(study: Study, models: Path, code: str) -> list[Cell]:
@@ -124,6 +126,7 @@ def write_predictions(cell: Cell, predictions: StudentPredictions) -> None:
         "lengths": predictions.lengths,
         "temperature": predictions.temperature,
         "failed": predictions.failed,
+        "curve": predictions.curve,
     }
     tensors.write(cell.file, predictions.logits, notes)
 

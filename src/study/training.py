@@ -12,6 +12,7 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.student.stages import distill, finetune_student
+from pipeline.training.loop import Epoch
 from study.averaging import artifact_of
 from study.cells import Cell, StudentPredictions, labelled_rows, write_predictions
 from study.settings import Recipe
@@ -36,9 +37,10 @@ def train_stage1(recipe: Recipe, start: Path, directory: Path) -> None:
 def train_cell(cell: Cell, start: Path) -> None:
     """Train stage 2 from ``start``, if the cell has a stage 2, and write the predictions."""
     student = start
+    curve: list[Epoch] = []
     if stage2 := cell.recipe.stage2:
         student = WORK / cell.identity
-        finetune_student(
+        trained = finetune_student(
             cell.recipe.student,
             stage2,
             alpha=cell.recipe.alpha,
@@ -49,6 +51,7 @@ def train_cell(cell: Cell, start: Path) -> None:
             start=start,
             directory=student,
         )
+        curve = trained.curve
     model, tokenizer, card = pair_model.load(student)
     logits = {}
     encoded = {}
@@ -69,6 +72,7 @@ def train_cell(cell: Cell, start: Path) -> None:
         lengths=encoded["test"].first(TIMED_ROWS).lengths.tolist(),
         temperature=card.temperature,
         failed=card.failed,
+        curve=[vars(epoch) for epoch in curve],
     )
     write_predictions(cell, predictions)
     if stage2:

@@ -69,7 +69,7 @@ def test_predictions_come_back_as_they_were_and_only_from_the_cell_that_made_the
     assert not is_done(cell)
     PREDICTIONS.mkdir(parents=True)
     said = {split: torch.randn(4, 1, 2) for split in ("validation", "test")}
-    kept = StudentPredictions(said, 7, {"model_type": "bert"}, [12, 9], 1.5, True)
+    kept = StudentPredictions(said, 7, {"model_type": "bert"}, [12, 9], 1.5, True, [{"epoch": 1.0}])
     write_predictions(cell, kept)
     (read,) = read_predictions("gold", 1)
     assert replace(read, logits=said) == kept

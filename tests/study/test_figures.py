@@ -47,7 +47,9 @@ def found(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> l
             cell.file.parent.mkdir(parents=True, exist_ok=True)
             shape = {**encoder, "num_hidden_layers": layers}
             failed = (name, seed) == ("gold", 1)
-            write_predictions(cell, StudentPredictions(said, 1_000, shape, [12] * 40, 1.0, failed))
+            write_predictions(
+                cell, StudentPredictions(said, 1_000, shape, [12] * 40, 1.0, failed, [])
+            )
     return compute_tables(study)
 
 
