@@ -10,37 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
 
 from pipeline.core import rows, settings
 from pipeline.core.files import whole_directory, write_csv
 from pipeline.preflight import read_params
 from study.cells import read_predictions
+from study.drawing import FAILED, MEAN, picture
 from study.figures import TableRow, compute_tables
+from study.plots import draw_systems
 from study.settings import FILE, read_study
 
-matplotlib.use("Agg")
 DECK = Path("study/deck")
 TASKS = ("mnli", "rte", "snli", "qnli")
-NAMES = {
-    "t1": "teacher 1 (2e-5)",
-    "t2": "teacher 2 (3e-5)",
-    "t3": "teacher 3 (5e-5)",
-    "s1": "student 1 (1-o-1)",
-    "s2": "student 2 (1-o-1)",
-    "s3": "student 3 (1-o-1)",
-    "vote": "students by majority vote (m-o-m)",
-    "one_stage": "three teachers, one stage",
-    "two_stages": "three teachers, two stages (m-o-1)",
-    "heads_1": "1 BERT layer + 1 FC, Adam",
-    "heads_2": "1 BERT layer + 2 FC, Adam",
-    "heads_3": "1 BERT layer + 3 FC, Adam",
-    "layers_3": "3 BERT layers + 1 FC, Adam",
-    "sgd": "1 BERT layer + 1 FC, SGD",
-}
-"""What each system is, for people."""
 COMMON = ("t1", "t2", "t3", "s1", "s2", "s3", "vote")
 """The systems that every task has."""
 SPLITS = ("train", "validation", "test")
@@ -107,7 +89,9 @@ def write(results: Mapping[str, TaskResult], page: Path, metrics: Path) -> None:
     earlier = read_earlier()
     with whole_directory(page) as draft:
         _draw_curves(results, draft / "epochs.png")
-        _draw_modes(results["qnli"], draft / "qnli.png")
+        systems = list(results["qnli"].systems.values())
+        with picture(draft / "qnli.png", height=0.9 + 0.27 * len(systems)) as axes:
+            draw_systems(axes, systems)
         text = markdown(results, earlier)
         (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
     lines: list[dict[str, Any]] = []
@@ -163,7 +147,7 @@ def markdown(
     ]
     for name in COMMON:
         cells = [_test(results[task], name, earlier.get((task, name), {})) for task in results]
-        parts.append(f"| {NAMES[name]} | {' | '.join(cells)} |")
+        parts.append(f"| {results['mnli'].systems[name].title} | {' | '.join(cells)} |")
     parts += [
         "\n![accuracy by epoch](epochs.png)\n",
         "## Architecture and optimizer, on MNLI\n",
@@ -199,46 +183,23 @@ def _splits(
             + (f" ({100 * before[split]:.1f})" if before else "")
             for split, value in (("train", trained), ("validation", row.validation))
         )
-        lines.append(f"| {NAMES[name]} | {train} | {validation} | {_test(result, name, before)} |")
+        lines.append(f"| {row.title} | {train} | {validation} | {_test(result, name, before)} |")
     return lines
 
 
 def _draw_curves(results: Mapping[str, TaskResult], path: Path) -> None:
     """Draw the accuracy of students 1 to 3 by epoch, all seeds and their mean, task by task."""
-    figure, grid = plt.subplots(2, 2, figsize=(6, 5.2), sharex=True, sharey=True)
-    for axes, (task, result) in zip(grid.flat, results.items(), strict=True):
-        curves = np.concatenate([result.curves[name] for name in ("s1", "s2", "s3")])
-        epochs = np.arange(1, curves.shape[1] + 1)
-        for split, (colour, label) in enumerate(
-            (("#d08a2e", "training"), ("#4a86c5", "validation"))
-        ):
-            axes.plot(epochs, curves[:, :, split].T, color=colour, linewidth=0.4, alpha=0.5)
-            axes.plot(epochs, curves[:, :, split].mean(axis=0), color=colour, label=label)
-        axes.set_title(task.upper(), fontsize=11)
-        axes.grid(linewidth=0.4)
-    grid[0, 0].legend(fontsize=9)
-    figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("accuracy of students 1 to 3", fontsize=10)
-    _save(figure, path)
-
-
-def _draw_modes(result: TaskResult, path: Path) -> None:
-    """Draw the test accuracy of all systems of a task."""
-    systems = [row for name, row in result.systems.items() if name in NAMES]
-    figure, axes = plt.subplots(figsize=(6, 0.8 + 0.32 * len(systems)))
-    for y, row in enumerate(reversed(systems)):
-        axes.plot(row.by_seed, [y] * len(row.by_seed), "o", color="#9db8d2", markersize=4)
-        axes.plot([row.accuracy.low, row.accuracy.high], [y, y], color="#2b5c8a", linewidth=1.2)
-        axes.plot(row.accuracy.value, y, "|", color="#2b5c8a", markersize=11, markeredgewidth=2)
-    names = [NAMES[row.name] for row in reversed(systems)]
-    axes.set_yticks(range(len(names)), names, fontsize=9)
-    axes.set_xlabel("accuracy on the test rows: mean, 95% interval, seeds", fontsize=9)
-    axes.grid(axis="x", linewidth=0.4)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.set_layout_engine("constrained")
-    # Without date and version in it, the same plot is the same file.
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+    with picture(path, height=4.8, rows=2, columns=2) as grid:
+        for axes, (task, result) in zip(grid.flat, results.items(), strict=True):
+            curves = np.concatenate([result.curves[name] for name in ("s1", "s2", "s3")])
+            epochs = np.arange(1, curves.shape[1] + 1)
+            for split, colour, label in ((0, FAILED, "training"), (1, MEAN, "validation")):
+                axes.plot(epochs, curves[:, :, split].T, color=colour, linewidth=0.4, alpha=0.5)
+                mean = curves[:, :, split].mean(axis=0)
+                axes.plot(epochs, mean, color=colour, label=label)
+            axes.set_title(task.upper())
+        grid[0, 0].legend()
+        for axes in grid[-1]:
+            axes.set_xlabel("epoch")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("accuracy of s1 to s3")

@@ -16,6 +16,7 @@ def row(name: str, accuracy: float, chosen: str = "", failed: bool = False) -> T
     estimate = Estimate(accuracy, accuracy - 0.05, accuracy + 0.05, 0.01)
     return TableRow(
         name,
+        f"the {name}",
         estimate,
         (accuracy, accuracy),
         (failed, False),
@@ -49,16 +50,13 @@ def test_the_page_has_both_reports_side_by_side(
 ) -> None:
     deck.write(results, tmp_path / "page", tmp_path / "metrics")
     text = (tmp_path / "page/README.md").read_text()
-    assert "| teacher 1 (2e-5) | 40.0 [35.0, 45.0] (51.8) | 40.0 [35.0, 45.0] (56.8) |" in text
-    assert (
-        "| 1 BERT layer + 1 FC, Adam | 90.0 (99.7) | 50.0 (36.8) | 60.0 [55.0, 65.0] (39.5) |"
-        in text
-    )
-    assert "| 3 BERT layers + 1 FC, Adam | 90.0 | 50.0 | 70.0 [65.0, 75.0] |" in text
+    assert "| the t1 | 40.0 [35.0, 45.0] (51.8) | 40.0 [35.0, 45.0] (56.8) |" in text
+    assert "| the heads_1 | 90.0 (99.7) | 50.0 (36.8) | 60.0 [55.0, 65.0] (39.5) |" in text
+    assert "| the layers_3 | 90.0 | 50.0 | 70.0 [65.0, 75.0] |" in text
     # Of several learning rates, the curve of the chosen one counts.
-    assert "| 1 BERT layer + 1 FC, SGD | 35.0 (96.2) | 50.0 (29.3) " in text
+    assert "| the sgd | 35.0 (96.2) | 50.0 (29.3) " in text
     assert "30.0 [25.0, 35.0], 1 of 2 failed (31.6)" in text
-    assert "| three teachers, two stages (m-o-1) | 90.0 (97.8) | 50.0 (48.2) | 65.0 " in text
+    assert "| the two_stages | 90.0 (97.8) | 50.0 (48.2) | 65.0 " in text
     assert "RTE 1,234" in text
     for name in ("epochs.png", "qnli.png"):
         assert (tmp_path / "page" / name).stat().st_size > 5000
