@@ -98,7 +98,10 @@ def cells(study: Study, models: Path, code: str) -> list[Cell]:
             recipe = study.recipes[name].seeded(seed)
             stage1 = None
             if recipe.stage1:
-                made_of = (recipe.student, recipe.stage1, recipe.max_length, pool, weights)
+                made_of = (
+                    *(recipe.student, recipe.pooling, recipe.stage1),
+                    *(recipe.max_length, pool, weights),
+                )
                 logits = logits_of("general", recipe.stage1)
                 stage1 = run_identity((made_of, logits), code=(*CODE, code))
             logits = logits_of("task", recipe.stage2)

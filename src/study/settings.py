@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.settings import FINITE, Number, Settings, Text, Whole, require
+from pipeline.model.loading import Pooling
 from pipeline.preflight import Params
 from pipeline.student.settings import Stage1, Stage2, Student
 from study.averaging import MEAN
@@ -33,6 +34,8 @@ class Changes(Settings):
     """Settings of ``stage2`` to change; null for a student that stage 1 alone has trained."""
     alpha: Annotated[float, Field(ge=0, le=1), FINITE] = Field(default=cast(float, None))
     """``alpha`` of this student."""
+    pooling: Pooling | None = None
+    """What its heads read, ``mean``, ``cls`` or ``last``; default that of its weights."""
 
 
 class Combination(Settings):
@@ -112,6 +115,8 @@ class Recipe:
     """None for a student that stage 1 alone has trained."""
     alpha: float
     max_length: int
+    pooling: Pooling | None
+    """None for that of the weights it starts from."""
 
     def seeded(self, seed: int) -> "Recipe":
         # With restarts, two cells could end with the same seed.
@@ -219,7 +224,7 @@ def _recipe(params: Params, name: str, changes: Changes) -> Recipe:
             known = getattr(params, part).teachers
             _known(stage.teachers, known, f"{where}.{part}.teachers")
     alpha = changes.alpha if "alpha" in changes.model_fields_set else params.alpha
-    return Recipe(student, stage1, stage2, alpha, params.max_length)
+    return Recipe(student, stage1, stage2, alpha, params.max_length, changes.pooling)
 
 
 def _changed(part: Part, changes: Mapping[str, Any], where: str) -> Part:

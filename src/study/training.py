@@ -1,11 +1,16 @@
 """Train one cell: its stage 1, which several cells may share, its stage 2, and its predictions."""
 
+import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.core import rows
 from pipeline.core.checkpoints import ROOT
 from pipeline.core.errors import UserError
+from pipeline.core.files import write_json
 from pipeline.core.rows import class_order
 from pipeline.logits import TIMED_ROWS
 from pipeline.model import pair_model
@@ -18,6 +23,21 @@ from study.cells import Cell, StudentPredictions, labelled_rows, write_predictio
 from study.settings import Recipe
 
 WORK = ROOT / "study"
+
+
+@contextmanager
+def start_of(recipe: Recipe, models: Path) -> Iterator[Path]:
+    """The weights that a student starts from, with the pooling of ``recipe``."""
+    weights = models / recipe.student.weights
+    if recipe.pooling is None:
+        yield weights
+        return
+    with TemporaryDirectory() as place:
+        start = Path(place, weights.name)
+        shutil.copytree(weights, start)
+        config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+        write_json(start / "config.json", {**config, "head_pooling": recipe.pooling})
+        yield start
 
 
 def train_stage1(recipe: Recipe, start: Path, directory: Path) -> None:

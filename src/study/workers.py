@@ -20,7 +20,7 @@ from study import training
 from study.cells import PREDICTIONS, Cell, cells, is_done
 from study.processes import start_worker
 from study.settings import Study
-from study.training import WORK, train_cell, train_stage1
+from study.training import WORK, start_of, train_cell, train_stage1
 
 
 def train(study: Study, models: Path) -> int:
@@ -99,21 +99,21 @@ def _outcome(future: "Future[dict[Cell, str]]", group: list[Cell]) -> dict[Cell,
 def _train_group(group: list[Cell], models: Path) -> dict[Cell, str]:
     """Train cells that share stage 1, in a worker; returns the failed ones with the reason."""
     first = group[0]
-    start = models / first.recipe.student.weights
-    if first.stage1:
-        stage1 = WORK / first.stage1
-        try:
-            if not stage1.exists():
-                train_stage1(first.recipe, start, stage1)
-        except Exception as error:
-            return dict.fromkeys(group, f"stage 1: {_reason(error)}")
-        start = stage1
-    failed = {}
-    for cell in group:
-        try:
-            train_cell(cell, start)
-        except Exception as error:
-            failed[cell] = _reason(error)
+    with start_of(first.recipe, models) as weights:
+        start = weights
+        if first.stage1:
+            start = WORK / first.stage1
+            try:
+                if not start.exists():
+                    train_stage1(first.recipe, weights, start)
+            except Exception as error:
+                return dict.fromkeys(group, f"stage 1: {_reason(error)}")
+        failed = {}
+        for cell in group:
+            try:
+                train_cell(cell, start)
+            except Exception as error:
+                failed[cell] = _reason(error)
     if first.stage1 and not failed:
         shutil.rmtree(start)
     return failed

@@ -69,6 +69,15 @@ def test_heads_and_rows_of_the_answers() -> None:
             assert answers.logits["validation"].shape == (16, count, 2)
 
 
+def test_heads_read_what_the_student_says_or_else_its_weights() -> None:
+    train(study(cls={"pooling": "cls"}, mean={"pooling": "mean"}))
+    by_default, cls, mean = (
+        next(read_predictions(name, 1)).logits["test"] for name in ("tmkd", "cls", "mean")
+    )
+    assert torch.equal(by_default, cls)
+    assert not torch.equal(by_default, mean)
+
+
 def test_a_cell_that_fails_costs_no_other_and_is_tried_again() -> None:
     broken = {"student": {"layers": 9}, "stage2": {"from_stage1": False}}
     with pytest.raises(
