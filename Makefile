@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro study try bench test docs install
+.PHONY: repro study deck try bench test docs install
 
 repro: install            ## run the whole pipeline, or what changed of it, and show the results
 	dvc repro
@@ -13,6 +13,9 @@ repro: install            ## run the whole pipeline, or what changed of it, and 
 
 study: install            ## compare methods over seeds, from the logits of the pipeline
 	dvc repro --allow-missing study/dvc.yaml
+
+deck: install             ## an earlier, smaller experiment again: four tasks, from copies in ../datasets
+	dvc repro study/deck/dvc.yaml
 
 try: install              ## a page on this machine on which to try the exported student
 	python -m pipeline page
