@@ -15,8 +15,12 @@ from test_commands import write_corpus
 from test_graph import ALL, code_dependencies
 
 from pipeline.core import settings
-from study.deck import COMMON, DECK, TASKS, read_earlier, read_task
+from pipeline.preflight import read_params
+from study.deck import DECK, TASKS, read_earlier, read_task
+from study.settings import FILE, read_study
 
+COMMON = ("t1", "t2", "t3", "s1", "s2", "s3", "vote")
+"""The systems that every task has."""
 GRAPH = YAML(typ="safe").load(ROOT / DECK / "dvc.yaml")
 UP = {variable: path for one in GRAPH["vars"] for variable, path in one.items()}
 
@@ -45,13 +49,25 @@ def test_a_stage_depends_on_the_code_that_the_same_stage_of_the_pipeline_depends
             assert found == set().union(*(of_script[script] for script in scripts(stage)))
 
 
-def test_the_earlier_figures_are_of_systems_that_are_made_again() -> None:
-    assert {task for task, _ in read_earlier()} == set(TASKS)
-    for task in TASKS:
-        content = settings.read(ROOT / DECK / task / "study/params.yaml")
-        systems = {name for table in content["tables"].values() for name in table["systems"]}
-        assert set(COMMON) <= systems
-        assert {name for other, name in read_earlier() if other == task} <= systems
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_the_systems_of_the_earlier_reproduction(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    earlier = {name for other, name in read_earlier() if other == task}
+    monkeypatch.chdir(ROOT / DECK / task)
+    params = read_params()
+    study = read_study(params, settings.read(FILE))
+    (table,) = study.tables.values()
+    assert {*COMMON, *earlier} <= set(table.systems)
+    assert params.corpora[task].rows["train"] == 1000
+    for number, lr in ((1, 2e-5), (2, 3e-5), (3, 5e-5)):
+        assert params.teachers[f"t{number}"].lr == lr
+        stage2 = study.recipes[f"s{number}"].stage2
+        assert stage2
+        assert stage2.teachers == (f"t{number}",)
+    assert set(study.seeds().values()) == {5}
+    assert study.combinations["vote"].members == ("s1", "s2", "s3")
 
 
 @pytest.mark.slow
@@ -59,7 +75,8 @@ def test_two_stages_with_three_teachers_each(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = project.create(tmp_path / "project", tiny_params(tmp_path, tiny_bert))
-    shutil.copytree(ROOT / DECK, place / DECK)
+    made = shutil.ignore_patterns("data", "metrics", "models", "predictions", "dvc.lock")
+    shutil.copytree(ROOT / DECK, place / DECK, ignore=made)
     own = place / DECK / "qnli"
     text = (own / "params.yaml").read_text()
     for old, new in (
@@ -80,12 +97,17 @@ def test_two_stages_with_three_teachers_each(
     assert len(ran) == 2 + 2 * 3 + 2 * 3 + 1
     assert "didn't change" in run(place, "dvc", "repro", target)
     # What the stages write is ignored, so that nothing of it is committed by mistake.
-    assert not run(place, "git", "status", "--short", "--", f"{DECK}/qnli/data").strip()
+    new = run(place, "git", "status", "--short", "--untracked-files=all", "--", str(DECK))
+    assert new.split() == ["??", f"{DECK}/dvc.lock"]
 
     monkeypatch.chdir(place)
     result = read_task("qnli")
-    assert set(result.systems) == {*COMMON, "one_stage", "two_stages"}
+    systems = {row.name: row for row in result.rows}
+    assert set(systems) == {*COMMON, "one_stage", "two_stages"}
+    assert result.curve(systems["vote"]) is None
     assert result.curves["s1"].shape == (2, 2, 2)
     assert result.curves["t1"].shape == (1, 2, 2)
-    assert result.trained("vote") is None
-    assert result.trained("two_stages") == result.curves["two_stages"][:, -1, 0].mean()
+    # The last validation accuracy of a curve is that of the predictions.
+    for name in ("t3", "s2", "two_stages"):
+        last = result.curves[name][:, -1, 1].mean()
+        assert last == pytest.approx(systems[name].validation, abs=1e-6)

@@ -141,7 +141,7 @@ def read_predictions(name: str, seeds: int) -> Iterator[StudentPredictions]:
         if saved is None:
             raise UserError(
                 f"{PREDICTIONS} has no predictions of '{name}' with seed {seed}, or damaged ones: "
-                "run `make study`."
+                "run the study again."
             )
         logits, notes = saved
         del notes["identity"]

@@ -1,12 +1,13 @@
-"""The report of the earlier reproduction, made again: a page (docs/deck), figures (metrics/deck).
+"""The report of an earlier reproduction, made again: a page (docs/deck), figures (metrics/deck).
 
 Each task is a project in study/deck, with teachers, students and their predictions.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import chdir
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +15,49 @@ import numpy as np
 
 from pipeline.core import rows, settings
 from pipeline.core.files import whole_directory, write_csv
+from pipeline.evaluation.scoring import Interval
 from pipeline.preflight import read_params
 from study.cells import read_predictions
-from study.drawing import FAILED, MEAN, picture
+from study.drawing import MEAN, TRAINING, picture
 from study.figures import TableRow, compute_tables
 from study.plots import draw_systems
+from study.report import warnings_of
 from study.settings import FILE, read_study
 
 DECK = Path("study/deck")
 TASKS = ("mnli", "rte", "snli", "qnli")
-COMMON = ("t1", "t2", "t3", "s1", "s2", "s3", "vote")
-"""The systems that every task has."""
 SPLITS = ("train", "validation", "test")
 COLUMNS = (
     *("task", "system", "seeds", "train", "validation", "test", "low", "high", "failed_seeds"),
     *(f"earlier_{split}" for split in SPLITS),
 )
 CURVE_COLUMNS = ("task", "system", "seed", "epoch", "train_accuracy", "validation_accuracy")
+Earlier = Mapping[tuple[str, str], Mapping[str, float]]
+"""The earlier accuracies, by task and system, then by split."""
 
 
 @dataclass(frozen=True)
 class TaskResult:
     """What one task has given."""
 
-    systems: dict[str, TableRow]
+    rows: tuple[TableRow, ...]
+    majority: Interval
+    """The share of the most frequent class of the test rows."""
     curves: dict[str, np.ndarray]
     """Of each trained system, float64 of shape [seeds, epochs, 2]: accuracy on training rows, as
     the mean over an epoch, and on validation rows after it."""
     test_rows: int
 
-    def trained(self, system: str) -> float | None:
-        """Accuracy on training rows in the last epoch, if the system has been trained itself."""
-        chosen = self.systems[system].chosen or system
-        return float(self.curves[chosen][:, -1, 0].mean()) if chosen in self.curves else None
+    def curve(self, row: TableRow) -> np.ndarray | None:
+        """The curve of a system, or None if it is a combination that was not trained itself."""
+        return self.curves.get(row.chosen or row.name)
 
 
 def read_task(task: str) -> TaskResult:
     """The results of a task, from its project."""
     with chdir(DECK / task):
         study = read_study(read_params(), settings.read(FILE))
-        systems = {row.name: row for table in compute_tables(study) for row in table.rows}
+        (table,) = compute_tables(study)
         curves = {
             name: np.array(
                 [
@@ -70,11 +74,11 @@ def read_task(task: str) -> TaskResult:
                     for line in csv.DictReader(file)
                 ]
             curves[name] = np.array([lines])
-        return TaskResult(systems, curves, len(rows.read("test", study.test)))
+        return TaskResult(table.rows, table.majority, curves, len(rows.read("test", study.test)))
 
 
-def read_earlier() -> dict[tuple[str, str], dict[str, float]]:
-    """The earlier accuracies, by task and system, then by split."""
+def read_earlier() -> Earlier:
+    """The accuracies that the earlier reproduction reported."""
     with (DECK / "earlier.csv").open(newline="") as file:
         return {
             (line["task"], line["system"]): {
@@ -88,121 +92,106 @@ def write(results: Mapping[str, TaskResult], page: Path, metrics: Path) -> None:
     """Write ``page``, a directory with a README and pictures, and the figures in ``metrics``."""
     earlier = read_earlier()
     with whole_directory(page) as draft:
-        _draw_curves(results, draft / "epochs.png")
-        systems = list(results["qnli"].systems.values())
-        with picture(draft / "qnli.png", height=0.9 + 0.27 * len(systems)) as axes:
-            draw_systems(axes, systems)
+        for task, result in results.items():
+            with picture(draft / f"{task}.png", height=0.9 + 0.27 * len(result.rows)) as axes:
+                draw_systems(axes, result.rows)
+            _draw_curves(result, draft / f"{task}_epochs.png")
         text = markdown(results, earlier)
         (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
-    lines: list[dict[str, Any]] = []
-    for task, result in results.items():
-        for name, row in result.systems.items():
-            trained = result.trained(name)
-            before = earlier.get((task, name), {})
-            lines.append(
-                {
-                    "task": task,
-                    "system": name,
-                    "seeds": len(row.by_seed),
-                    "train": "" if trained is None else round(trained, 4),
-                    "validation": round(row.validation, 4),
-                    "test": round(row.accuracy.value, 4),
-                    "low": round(row.accuracy.low, 4),
-                    "high": round(row.accuracy.high, 4),
-                    "failed_seeds": sum(row.failed),
-                    **{f"earlier_{split}": before.get(split, "") for split in SPLITS},
-                }
-            )
-    write_csv(metrics / "systems.csv", COLUMNS, lines)
-    curve_lines = [
-        {
-            "task": task,
-            "system": name,
-            "seed": seed,
-            "epoch": epoch,
-            "train_accuracy": round(float(train), 4),
-            "validation_accuracy": round(float(validation), 4),
-        }
-        for task, result in results.items()
-        for name, curves in result.curves.items()
-        for seed, curve in enumerate(curves, start=1)
-        for epoch, (train, validation) in enumerate(curve, start=1)
-    ]
-    write_csv(metrics / "curves.csv", CURVE_COLUMNS, curve_lines)
+    write_csv(metrics / "systems.csv", COLUMNS, [*_system_lines(results, earlier)])
+    write_csv(metrics / "curves.csv", CURVE_COLUMNS, [*_curve_lines(results)])
 
 
-def markdown(
-    results: Mapping[str, TaskResult], earlier: Mapping[tuple[str, str], Mapping[str, float]]
-) -> str:
-    """The page: the tables of the earlier report, with its figures in brackets."""
-    counts = ", ".join(f"{task.upper()} {result.test_rows:,}" for task, result in results.items())
+def markdown(results: Mapping[str, TaskResult], earlier: Earlier) -> str:
+    """The page: for each task a table, with the earlier figures in brackets, and two pictures."""
     parts = [
         "# An earlier reproduction, again\n",
         "An earlier reproduction of TMKD had 1,000 training rows of each task, teachers made from "
         "BERT-base at three learning rates, and students of one BERT layer. Its accuracies, on 139 "
-        "to 220 test rows, are in brackets. Here the same systems start from MiniLM with six "
-        "layers, also with 1,000 training rows, and are tested on the official evaluation splits: "
-        f"{counts} rows. `train` is the accuracy on training rows in the last epoch.\n",
-        "Accuracies are in %, with 95% intervals that hold for other test rows and, for students, "
-        "other seeds (five). The settings are in `study/deck`. This page is written by `make "
-        "deck`.\n",
-        f"| | {' | '.join(task.upper() for task in results)} |\n|---|{'---|' * len(results)}",
+        "to 220 test rows, are in brackets. Here teachers and students start from MiniLM with six "
+        "layers, also with 1,000 training rows, and are tested on the official evaluation "
+        "splits.\n",
+        "Accuracies are in %. The intervals hold for other test rows and, for students, other "
+        "seeds (five), with a probability of 95%. `train` is the accuracy on training rows in the "
+        "last epoch; a vote is not trained and has none. Of several learning rates, the one with "
+        "the highest validation accuracy counts. The settings are in `study/deck`, all figures in "
+        "`metrics/deck`. This page is written by `make deck`.\n",
     ]
-    for name in COMMON:
-        cells = [_test(results[task], name, earlier.get((task, name), {})) for task in results]
-        parts.append(f"| {results['mnli'].systems[name].title} | {' | '.join(cells)} |")
-    parts += [
-        "\n![accuracy by epoch](epochs.png)\n",
-        "## Architecture and optimizer, on MNLI\n",
-        *_splits("mnli", results["mnli"], earlier),
-        "\n## One stage or two, on QNLI\n",
-        "Stage 1 learns from three teachers of RTE, on its 1,000 training rows.\n",
-        *_splits("qnli", results["qnli"], earlier),
-        "\n![systems on QNLI](qnli.png)\n",
-    ]
+    for task, result in results.items():
+        parts.append(
+            f"## {task.upper()}: {result.test_rows:,} test rows\n\n"
+            "| | train | validation | test | interval |\n|---|---|---|---|---|\n"
+            f"| majority class | | | {100 * result.majority.value:.1f} | |"
+        )
+        for row in result.rows:
+            before = earlier.get((task, row.name), {})
+            cells = " | ".join(
+                ("" if value is None else f"{100 * value:.1f}")
+                + (f" ({100 * before[split]:.1f})" if split in before else "")
+                for split, value in _accuracies(result, row).items()
+            )
+            low, high = 100 * row.accuracy.low, 100 * row.accuracy.high
+            parts.append(f"| {row.title} | {cells} | {low:.1f} to {high:.1f} |")
+        parts += ["", *(f"- {warning}" for row in result.rows for warning in warnings_of(row))]
+        parts.append(f"\n![systems]({task}.png)\n\n![accuracy by epoch]({task}_epochs.png)\n")
     return "\n".join(parts)
 
 
-def _test(result: TaskResult, name: str, earlier: Mapping[str, float]) -> str:
-    row = result.systems[name]
-    low, high = 100 * row.accuracy.low, 100 * row.accuracy.high
-    failed = f", {sum(row.failed)} of {len(row.failed)} failed" if any(row.failed) else ""
-    before = f" ({100 * earlier['test']:.1f})" if earlier else ""
-    return f"{100 * row.accuracy.value:.1f} [{low:.1f}, {high:.1f}]{failed}{before}"
+def _accuracies(result: TaskResult, row: TableRow) -> dict[str, float | None]:
+    """The accuracy of a system by split, as the mean over its seeds."""
+    curve = result.curve(row)
+    train = None if curve is None else float(curve[:, -1, 0].mean())
+    return {"train": train, "validation": row.validation, "test": row.accuracy.value}
 
 
-def _splits(
-    task: str, result: TaskResult, earlier: Mapping[tuple[str, str], Mapping[str, float]]
-) -> list[str]:
-    """A table of the systems that only this task has, on all splits."""
-    lines = ["| | train | validation | test |\n|---|---|---|---|"]
-    for name, row in result.systems.items():
-        if name in COMMON:
-            continue
-        before = earlier.get((task, name), {})
-        trained = result.trained(name)
-        train, validation = (
-            ("" if value is None else f"{100 * value:.1f}")
-            + (f" ({100 * before[split]:.1f})" if before else "")
-            for split, value in (("train", trained), ("validation", row.validation))
-        )
-        lines.append(f"| {row.title} | {train} | {validation} | {_test(result, name, before)} |")
-    return lines
+def _system_lines(results: Mapping[str, TaskResult], earlier: Earlier) -> Iterator[dict[str, Any]]:
+    for task, result in results.items():
+        for row in result.rows:
+            before = earlier.get((task, row.name), {})
+            yield {
+                "task": task,
+                "system": row.name,
+                "seeds": len(row.by_seed),
+                **{
+                    split: "" if value is None else round(value, 4)
+                    for split, value in _accuracies(result, row).items()
+                },
+                "low": round(row.accuracy.low, 4),
+                "high": round(row.accuracy.high, 4),
+                "failed_seeds": sum(row.failed),
+                **{f"earlier_{split}": before.get(split, "") for split in SPLITS},
+            }
 
 
-def _draw_curves(results: Mapping[str, TaskResult], path: Path) -> None:
-    """Draw the accuracy of students 1 to 3 by epoch, all seeds and their mean, task by task."""
-    with picture(path, height=4.8, rows=2, columns=2) as grid:
-        for axes, (task, result) in zip(grid.flat, results.items(), strict=True):
-            curves = np.concatenate([result.curves[name] for name in ("s1", "s2", "s3")])
-            epochs = np.arange(1, curves.shape[1] + 1)
-            for split, colour, label in ((0, FAILED, "training"), (1, MEAN, "validation")):
-                axes.plot(epochs, curves[:, :, split].T, color=colour, linewidth=0.4, alpha=0.5)
-                mean = curves[:, :, split].mean(axis=0)
-                axes.plot(epochs, mean, color=colour, label=label)
-            axes.set_title(task.upper())
-        grid[0, 0].legend()
-        for axes in grid[-1]:
+def _curve_lines(results: Mapping[str, TaskResult]) -> Iterator[dict[str, Any]]:
+    for task, result in results.items():
+        for name, curves in result.curves.items():
+            for seed, curve in enumerate(curves, start=1):
+                for epoch, (train, validation) in enumerate(curve, start=1):
+                    yield {
+                        "task": task,
+                        "system": name,
+                        "seed": seed,
+                        "epoch": epoch,
+                        "train_accuracy": round(float(train), 4),
+                        "validation_accuracy": round(float(validation), 4),
+                    }
+
+
+def _draw_curves(result: TaskResult, path: Path) -> None:
+    """Draw accuracy by epoch, a panel for each trained system, with all seeds and their mean."""
+    curves = {row.title: curve for row in result.rows if (curve := result.curve(row)) is not None}
+    lines = ceil(len(curves) / 2)
+    with picture(path, height=0.5 + 1.35 * lines, rows=lines, columns=2) as grid:
+        panels = np.ravel(grid)
+        for axes, (title, curve) in zip(panels, curves.items(), strict=False):
+            epochs = np.arange(1, curve.shape[1] + 1)
+            for split, colour, label in ((0, TRAINING, "training"), (1, MEAN, "validation")):
+                axes.plot(epochs, curve[:, :, split].T, color=colour, linewidth=0.4, alpha=0.5)
+                axes.plot(epochs, curve[:, :, split].mean(axis=0), color=colour, label=label)
+            axes.set_title(title, fontsize=9)
+        for axes in panels[len(curves) :]:
+            axes.set_axis_off()
+        panels[0].legend()
+        for axes in panels[-2:]:
             axes.set_xlabel("epoch")
-        for axes in grid[:, 0]:
-            axes.set_ylabel("accuracy of s1 to s3")

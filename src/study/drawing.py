@@ -13,6 +13,7 @@ from study.statistics import Estimate
 
 matplotlib.use("Agg")
 MEAN, SEED, FAILED, GREY = "#3f87c8", "#8fb9df", "#d9604c", "#7f7f7f"
+TRAINING = "#d9944c"
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": GREY,
     "axes.grid": True,

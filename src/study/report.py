@@ -77,7 +77,7 @@ def markdown(results: Sequence[TableResult], rows: int) -> str:
     for result in results:
         parts.append(f"## {result.table.title}\n\n![{result.name}]({result.name}.png)\n")
         parts.append(_table(result))
-        warnings = [warning for row in result.rows for warning in _warnings(row)]
+        warnings = [warning for row in result.rows for warning in warnings_of(row)]
         parts.append("".join(f"- {warning}\n" for warning in warnings))
         parts.append("".join(f"- {sentence(comparison)}\n" for comparison in result.comparisons))
     return "\n".join(part for part in parts if part)
@@ -98,26 +98,24 @@ def _table(result: TableResult) -> str:
     )
 
 
-def _warnings(row: TableRow) -> list[str]:
+def warnings_of(row: TableRow) -> list[str]:
     """Which seeds of a system have failed or collapsed, and whether it has learned anything."""
-    warnings = []
+    found = []
     seeds = len(row.by_seed)
     if any(row.failed):
         without = row.without_failed
         mean = f"without: {100 * without:.1f}" if without is not None else "no other seeds"
         count = f"{sum(row.failed)} of {len(row.failed)}"
-        warnings.append(
-            f"{row.title}: {count} trainings failed, their loss stayed constant; {mean}"
-        )
+        found.append(f"{row.title}: {count} trainings failed, their loss stayed constant; {mean}")
     if any(row.one_class):
         count = f"{sum(row.one_class)} of {seeds}"
-        warnings.append(f"{row.title}: with {count} seeds it answers one class for nearly all rows")
+        found.append(f"{row.title}: with {count} seeds it answers one class for nearly all rows")
     if row.above_majority.low <= 0:
-        warnings.append(
+        found.append(
             f"{row.title} is not established to be better than the majority class: "
             f"{row.above_majority.points}"
         )
-    return warnings
+    return found
 
 
 def _system_figures(row: TableRow) -> dict[str, Any]:

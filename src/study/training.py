@@ -32,10 +32,14 @@ def start_of(recipe: Recipe, models: Path) -> Iterator[Path]:
     if recipe.pooling is None:
         yield weights
         return
-    with TemporaryDirectory() as place:
+    WORK.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=WORK) as place:
         start = Path(place, weights.name)
-        shutil.copytree(weights, start)
-        config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+        start.mkdir()
+        for file in weights.iterdir():
+            (start / file.name).symlink_to(file.resolve())
+        config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+        (start / "config.json").unlink()
         write_json(start / "config.json", {**config, "head_pooling": recipe.pooling})
         yield start
 

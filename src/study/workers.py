@@ -6,6 +6,7 @@ Cells with the same stage 1 share its training. A failed cell does not stop the 
 import shutil
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -99,16 +100,17 @@ def _outcome(future: "Future[dict[Cell, str]]", group: list[Cell]) -> dict[Cell,
 def _train_group(group: list[Cell], models: Path) -> dict[Cell, str]:
     """Train cells that share stage 1, in a worker; returns the failed ones with the reason."""
     first = group[0]
-    with start_of(first.recipe, models) as weights:
-        start = weights
-        if first.stage1:
-            start = WORK / first.stage1
-            try:
+    failed = {}
+    with ExitStack() as stack:
+        try:
+            start = stack.enter_context(start_of(first.recipe, models))
+            if first.stage1:
+                weights, start = start, WORK / first.stage1
                 if not start.exists():
                     train_stage1(first.recipe, weights, start)
-            except Exception as error:
-                return dict.fromkeys(group, f"stage 1: {_reason(error)}")
-        failed = {}
+        except Exception as error:
+            where = "stage 1: " if first.stage1 else ""
+            return dict.fromkeys(group, where + _reason(error))
         for cell in group:
             try:
                 train_cell(cell, start)

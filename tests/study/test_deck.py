@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.evaluation.scoring import Interval
 from study import deck
-from study.deck import COMMON, TASKS, TaskResult
+from study.deck import TASKS, TaskResult
 from study.figures import TableRow
 from study.statistics import Estimate
 
@@ -29,19 +30,19 @@ def row(name: str, accuracy: float, chosen: str = "", failed: bool = False) -> T
     )
 
 
-def result(*more: TableRow) -> TaskResult:
-    systems = {name: row(name, 0.4) for name in COMMON} | {one.name: one for one in more}
-    curves = {name: np.full((2, 3, 2), [0.9, 0.5]) for name in systems if name != "vote"}
-    return TaskResult(systems, curves, 1234)
+def result(*rows: TableRow) -> TaskResult:
+    curves = {row.name: np.full((2, 3, 2), [0.9, 0.5]) for row in rows if row.name != "vote"}
+    return TaskResult(rows, Interval(0.34, 0.31, 0.37), curves, 1234)
 
 
 @pytest.fixture
 def results() -> dict[str, TaskResult]:
-    found = {task: result() for task in TASKS}
+    teacher, student, vote = row("t1", 0.4), row("s1", 0.3), row("vote", 0.45)
+    found = {task: result(teacher, student, vote) for task in TASKS}
     best = row("sgd", 0.3, chosen="sgd_1e-1", failed=True)
-    found["mnli"] = result(row("heads_1", 0.6), row("layers_3", 0.7), best)
-    found["mnli"].curves["sgd_1e-1"] = np.full((2, 3, 2), [0.35, 0.3])
-    found["qnli"] = result(row("one_stage", 0.55), row("two_stages", 0.65))
+    found["mnli"] = result(teacher, student, vote, row("heads_1", 0.6), row("layers_3", 0.7), best)
+    found["mnli"].curves["sgd_1e-1"] = np.full((2, 3, 2), [[0.1, 0.2], [0.2, 0.2], [0.35, 0.3]])
+    found["qnli"] = result(teacher, student, vote, row("two_stages", 0.65))
     return found
 
 
@@ -50,26 +51,35 @@ def test_the_page_has_both_reports_side_by_side(
 ) -> None:
     deck.write(results, tmp_path / "page", tmp_path / "metrics")
     text = (tmp_path / "page/README.md").read_text()
-    assert "| the t1 | 40.0 [35.0, 45.0] (51.8) | 40.0 [35.0, 45.0] (56.8) |" in text
-    assert "| the heads_1 | 90.0 (99.7) | 50.0 (36.8) | 60.0 [55.0, 65.0] (39.5) |" in text
-    assert "| the layers_3 | 90.0 | 50.0 | 70.0 [65.0, 75.0] |" in text
-    # Of several learning rates, the curve of the chosen one counts.
-    assert "| the sgd | 35.0 (96.2) | 50.0 (29.3) " in text
-    assert "30.0 [25.0, 35.0], 1 of 2 failed (31.6)" in text
-    assert "| the two_stages | 90.0 (97.8) | 50.0 (48.2) | 65.0 " in text
-    assert "RTE 1,234" in text
-    for name in ("epochs.png", "qnli.png"):
-        assert (tmp_path / "page" / name).stat().st_size > 5000
+    mnli, rte, _, qnli = text.split("\n## ")[1:]
+    assert mnli.startswith("MNLI: 1,234 test rows\n")
+    assert "| majority class | | | 34.0 | |\n" in mnli
+    assert "| the t1 | 90.0 | 50.0 | 40.0 (51.8) | 35.0 to 45.0 |\n" in mnli
+    assert "| the t1 | 90.0 | 50.0 | 40.0 (56.8) | 35.0 to 45.0 |\n" in rte
+    assert "| the vote |  | 50.0 | 45.0 (59.5) | 40.0 to 50.0 |\n" in rte
+    assert "| the heads_1 | 90.0 (99.7) | 50.0 (36.8) | 60.0 (39.5) | 55.0 to 65.0 |\n" in mnli
+    assert "| the layers_3 | 90.0 | 50.0 | 70.0 | 65.0 to 75.0 |\n" in mnli
+    # Of several learning rates, the curve of the chosen one counts, at its end.
+    assert "| the sgd | 35.0 (96.2) | 50.0 (29.3) | 30.0 (31.6) | 25.0 to 35.0 |\n" in mnli
+    assert "- the sgd: 1 of 2 trainings failed" in mnli
+    assert "| the two_stages | 90.0 (97.8) | 50.0 (48.2) | 65.0 (53.2) | " in qnli
+    for name in (*TASKS, *(f"{task}_epochs" for task in TASKS)):
+        assert (tmp_path / f"page/{name}.png").stat().st_size > 5000
+        assert f"({name}.png)" in text
 
 
 def test_the_figures_are_files_too(results: dict[str, TaskResult], tmp_path: Path) -> None:
     deck.write(results, tmp_path / "page", tmp_path / "metrics")
     with (tmp_path / "metrics/systems.csv").open(newline="") as file:
         lines = {(line["task"], line["system"]): line for line in csv.DictReader(file)}
-    assert len(lines) == 4 * len(COMMON) + 3 + 2
+    assert len(lines) == 4 * 3 + 3 + 1
     assert lines["mnli", "heads_1"]["earlier_train"] == "0.997"
-    assert (lines["mnli", "sgd"]["failed_seeds"], lines["mnli", "sgd"]["test"]) == ("1", "0.3")
+    sgd = lines["mnli", "sgd"]
+    assert (sgd["failed_seeds"], sgd["train"], sgd["test"]) == ("1", "0.35", "0.3")
     assert lines["rte", "vote"]["train"] == ""
     with (tmp_path / "metrics/curves.csv").open(newline="") as file:
         curves = list(csv.DictReader(file))
-    assert len(curves) == 2 * 3 * (4 * (len(COMMON) - 1) + 3 + 1 + 2)
+    assert len(curves) == 2 * 3 * (4 * 2 + 3 + 1 + 1)
+    assert [line["train_accuracy"] for line in curves if line["system"] == "sgd_1e-1"] == [
+        *("0.1", "0.2", "0.35", "0.1", "0.2", "0.35"),
+    ]

@@ -1,6 +1,7 @@
 """Cells are trained once, survive what happens to others, and depend on what they are made from."""
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ def test_a_cell_that_fails_costs_no_other_and_is_tried_again() -> None:
     fixed = train(study(broken={**broken, "student": {"layers": 2}}))
     assert len(fixed) == 10
     assert {name: fixed[name] for name in kept} == kept
+
+
+def test_weights_that_cannot_be_read_end_in_a_sentence_whatever_heads_read() -> None:
+    weights = Path("models/pretrained/tiny")
+    whole = weights.resolve()
+    weights.unlink()
+    shutil.copytree(whole, weights)
+    (weights / "config.json").write_text("{")
+    with pytest.raises(UserError, match="10 of 10 students could not be trained"):
+        train(study(mean={"pooling": "mean"}))
 
 
 def test_a_failed_cell_keeps_its_stage_1_for_the_next_run() -> None:
