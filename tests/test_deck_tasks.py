@@ -92,6 +92,7 @@ def test_two_stages_with_three_teachers_each(
         write_corpus(own / corpus["source"], corpus, seed=number)
     students = (own / "study/params.yaml").read_text()
     (own / "study/params.yaml").write_text(students.replace("seeds: 5", "seeds: 2"))
+    project.commit(place, "deck")
     target = f"{DECK}/dvc.yaml:train_students@qnli"
     ran = stages_run(run(place, "dvc", "repro", target))
     assert len(ran) == 2 + 2 * 3 + 2 * 3 + 1
