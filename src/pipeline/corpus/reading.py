@@ -80,6 +80,11 @@ def _load(
     if (directory := Path(corpus.source)).is_dir():
         files = sorted(path for path in directory.iterdir() if path.name.startswith(f"{split}."))
         _refuse_unreadable(where, files)
+    elif _is_path(corpus.source):
+        raise UserError(
+            f"{where}: there is no directory '{corpus.source}': set {setting}.source to its path "
+            f"as seen from {Path.cwd()}."
+        )
     elif corpus.revision is None:
         raise UserError(
             f"{where}: '{corpus.source}' is not a directory here, and a dataset on the hub needs a "
@@ -113,6 +118,11 @@ def _load(
     label = getattr(label, "feature", label)
     class_names = label.names if isinstance(label, ClassLabel) else None
     return _lists_by_field(dataset.data.table), class_names
+
+
+def _is_path(source: str) -> bool:
+    """Whether a source can only be a path: names of datasets on a hub have one slash at most."""
+    return source.startswith((".", "/", "~")) or "\\" in source or source.count("/") > 1
 
 
 def _for_pandas(corpus: Corpus, layout: Layout) -> dict[str, Any]:

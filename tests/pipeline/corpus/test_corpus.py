@@ -227,8 +227,14 @@ def test_a_pool_may_lack_labels_altogether(tmp_path: Path) -> None:
 def test_an_unreachable_source_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = corpus(tmp_path / "nowhere", "train")
+    monkeypatch.chdir(tmp_path)
+    missing = Corpus(source="set", splits={"train": "train"}, label_names=LABEL_NAMES)
     assert "is not a directory here, and a dataset on the hub needs a revision" in refusal(missing)
+    missing = Corpus(source="../set", splits={"train": "train"}, label_names=LABEL_NAMES)
+    assert (
+        "there is no directory '../set': set corpora.qa.source to its path as seen from "
+        f"{tmp_path}." in refusal(missing)
+    )
 
     def offline(*arguments: Any, **settings: Any) -> None:
         assert settings["revision"] == "abc"
