@@ -19,9 +19,9 @@ from pipeline.evaluation.scoring import Interval
 from pipeline.preflight import read_params
 from study.cells import read_predictions
 from study.drawing import MEAN, TRAINING, picture
-from study.figures import TableRow, compute_tables
+from study.figures import Comparison, TableRow, compute_tables
 from study.plots import draw_systems
-from study.report import warnings_of
+from study.report import sentence, warnings_of
 from study.settings import FILE, read_study
 
 DECK = Path("study/deck")
@@ -41,6 +41,7 @@ class TaskResult:
     """What one task has given."""
 
     rows: tuple[TableRow, ...]
+    comparisons: tuple[Comparison, ...]
     majority: Interval
     """The share of the most frequent class of the test rows."""
     curves: dict[str, np.ndarray]
@@ -74,7 +75,8 @@ def read_task(task: str) -> TaskResult:
                     for line in csv.DictReader(file)
                 ]
             curves[name] = np.array([lines])
-        return TaskResult(table.rows, table.majority, curves, len(rows.read("test", study.test)))
+        test_rows = len(rows.read("test", study.test))
+        return TaskResult(table.rows, table.comparisons, table.majority, curves, test_rows)
 
 
 def read_earlier() -> Earlier:
@@ -114,8 +116,9 @@ def markdown(results: Mapping[str, TaskResult], earlier: Earlier) -> str:
         "Accuracies are in %. The intervals hold for other test rows and, for students, other "
         "seeds (five), with a probability of 95%. `train` is the accuracy on training rows in the "
         "last epoch; a vote is not trained and has none. Of several learning rates, the one with "
-        "the highest validation accuracy counts. The settings are in `study/deck`, all figures in "
-        "`metrics/deck`. This page is written by `make deck`.\n",
+        "the highest validation accuracy counts. A difference is established if its p-value is "
+        "below 0.05 after Holm's correction for the differences of its task. The settings are in "
+        "`study/deck`, all figures in `metrics/deck`. This page is written by `make deck`.\n",
     ]
     for task, result in results.items():
         parts.append(
@@ -133,6 +136,7 @@ def markdown(results: Mapping[str, TaskResult], earlier: Earlier) -> str:
             low, high = 100 * row.accuracy.low, 100 * row.accuracy.high
             parts.append(f"| {row.title} | {cells} | {low:.1f} to {high:.1f} |")
         parts += ["", *(f"- {warning}" for row in result.rows for warning in warnings_of(row))]
+        parts += [f"- {sentence(comparison)}" for comparison in result.comparisons]
         parts.append(f"\n![systems]({task}.png)\n\n![accuracy by epoch]({task}_epochs.png)\n")
     return "\n".join(parts)
 

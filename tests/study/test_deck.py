@@ -9,7 +9,7 @@ import pytest
 from pipeline.evaluation.scoring import Interval
 from study import deck
 from study.deck import TASKS, TaskResult
-from study.figures import TableRow
+from study.figures import Comparison, TableRow
 from study.statistics import Estimate
 
 
@@ -32,7 +32,8 @@ def row(name: str, accuracy: float, chosen: str = "", failed: bool = False) -> T
 
 def result(*rows: TableRow) -> TaskResult:
     curves = {row.name: np.full((2, 3, 2), [0.9, 0.5]) for row in rows if row.name != "vote"}
-    return TaskResult(rows, Interval(0.34, 0.31, 0.37), curves, 1234)
+    comparisons = (Comparison(rows[1], rows[0], Estimate(-0.1, -0.2, -0.05, 0.001), 0.002),)
+    return TaskResult(rows, comparisons, Interval(0.34, 0.31, 0.37), curves, 1234)
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def test_the_page_has_both_reports_side_by_side(
     # Of several learning rates, the curve of the chosen one counts, at its end.
     assert "| the sgd | 35.0 (96.2) | 50.0 (29.3) | 30.0 (31.6) | 25.0 to 35.0 |\n" in mnli
     assert "- the sgd: 1 of 2 trainings failed" in mnli
+    assert "- the s1 minus the t1: -10.0 points [-20.0, -5.0]\n" in mnli
     assert "| the two_stages | 90.0 (97.8) | 50.0 (48.2) | 65.0 (53.2) | " in qnli
     for name in (*TASKS, *(f"{task}_epochs" for task in TASKS)):
         assert (tmp_path / f"page/{name}.png").stat().st_size > 5000
