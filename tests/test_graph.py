@@ -323,7 +323,9 @@ def test_the_published_run_comes_from_this_code_and_these_params() -> None:
         assert name not in changed, "the published run comes from other code or params"
 
 
-@pytest.mark.parametrize("lock", ["dvc.lock", "study/dvc.lock", "study/noisy/dvc.lock"])
+@pytest.mark.parametrize(
+    "lock", ["dvc.lock", "study/dvc.lock", "study/deck/dvc.lock", "study/noisy/dvc.lock"]
+)
 def test_the_published_metrics_are_those_of_the_published_run(lock: str) -> None:
     for name, stage in _published(lock).items():
         for out in stage["outs"]:
