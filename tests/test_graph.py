@@ -327,7 +327,11 @@ def test_the_published_run_comes_from_this_code_and_these_params() -> None:
     "lock", ["dvc.lock", "study/dvc.lock", "study/deck/dvc.lock", "study/noisy/dvc.lock"]
 )
 def test_the_published_metrics_are_those_of_the_published_run(lock: str) -> None:
-    for name, stage in _published(lock).items():
+    stages = _published(lock)
+    if lock == "study/deck/dvc.lock":
+        # The metrics of its other stages are in its projects and not in git.
+        stages = {"compare_deck": stages["compare_deck"]}
+    for name, stage in stages.items():
         for out in stage["outs"]:
             if out["path"].startswith("metrics/"):
                 found = hashlib.md5((ROOT / out["path"]).read_bytes()).hexdigest()
