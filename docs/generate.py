@@ -106,7 +106,7 @@ def _type(field: dict[str, Any]) -> str:
     if "$ref" in field:
         return "see below"
     if field["type"] == "array":
-        return "list" if "items" not in field else f"list of {_type(field['items'])}s"
+        return "list" if "items" not in field else f"list of {_plural(_type(field['items']))}"
     if field["type"] == "object":
         return "mapping"
     words = {"number": "number", "integer": "integer", "boolean": "true or false"}
@@ -119,6 +119,11 @@ def _type(field: dict[str, Any]) -> str:
     }
     ranges = [f"{text} {_limit(field[key])}" for key, text in limits.items() if key in field]
     return f"{word} {' and '.join(ranges)}".strip()
+
+
+def _plural(kind: str) -> str:
+    first, *rest = kind.split(" ", 1)
+    return " ".join([f"{first}s", *rest])
 
 
 def _limit(number: float) -> str:

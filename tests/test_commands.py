@@ -1,5 +1,6 @@
 """The commands of README and docs run, those of long trainings on tiny stand-ins."""
 
+import json
 import os
 import re
 import shlex
@@ -11,14 +12,18 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import families
 import project
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from closure import ROOT
-from conftest import pairs, tiny_params
+from conftest import COLOURS, FILLERS, THINGS, pairs, tiny_params
 from dvc.cli import parse_args
 from project import run, stages_run
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
 
 from pipeline.core import settings
 from pipeline.preflight import Params
@@ -107,6 +112,35 @@ def test_the_settings_for_ones_own_corpus_in_readme_are_valid() -> None:
     content = yaml.safe_load(default[:start] + block + default[end:])
     assert settings.check(Params, content).task == "mine"
     assert set(content) == set(yaml.safe_load(default))
+
+
+@pytest.mark.slow
+def test_the_settings_in_readme_compress_a_classifier(place: Path, tmp_path: Path) -> None:
+    (block,) = re.findall(
+        r"```yaml\n(pretrained: {}\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    given = yaml.safe_load(block)
+    classifier = tmp_path / "large"
+    names = {0: "irrelevant", 1: "relevant"}
+    words = [*COLOURS, *THINGS, *FILLERS]
+    families.save("electra", classifier, words, AutoModelForSequenceClassification, id2label=names)
+    given["classifiers"]["large"]["source"] = str(classifier)
+    given["student"]["layers"] = 1
+    params = {**settings.read(place / "params.yaml"), **given}
+    project.write_params(place, params)
+    ran = stages_run(run(place, "dvc", "repro"))
+    assert "fetch_classifier@large" in ran
+    assert not [
+        stage for stage in ran if stage.startswith(("fetch_pretrained", "finetune_teacher"))
+    ]
+    large, student = (
+        load_file(path / "model.safetensors")
+        for path in (place / "models/teachers/large", place / "models/student/stage1")
+    )
+    assert json.loads((place / "models/export/config.json").read_text())["num_hidden_layers"] == 1
+    # The student starts from the classifier's weights, which a few small steps hardly change.
+    table = "embeddings.word_embeddings.weight"
+    torch.testing.assert_close(student[table], large[f"electra.{table}"], atol=0.01, rtol=0)
 
 
 @pytest.mark.slow

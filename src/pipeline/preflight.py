@@ -31,7 +31,7 @@ NAME_RULE = "up to 64 letters, digits, - and _ after a first letter"
 """Names become parts of paths, and of the commands that DVC gives to a shell."""
 RESERVED = (
     *(GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1"),
-    *("mean", "teachers_mean"),
+    *("mean", "teachers_mean", "baseline"),
 )
 """Names of heads, of curves, of metrics and of the study."""
 OUTPUTS = (

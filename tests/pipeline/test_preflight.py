@@ -71,6 +71,11 @@ def test_the_default_params_are_valid() -> None:
             {"source": "x"},
             "'classifiers' has an entry named 'golden', but a name there must be up to 64 letters",
         ),
+        (
+            "classifiers.baseline",
+            {"source": "x"},
+            "'classifiers' has an entry named 'baseline', but a name there must be up to 64 letter",
+        ),
         ("noisy_students.n1", {}, "'noisy_students.n1.lr' is missing"),
         ("noisy_students.n1", noisy_student(teacher="n1"), "is 'n1', but must be one of t1, t2."),
         ("noisy_students.n1", noisy_student(weights="tiny"), "must be one of pretrained/tiny, tea"),

@@ -44,9 +44,14 @@ def open_split(name: str, corpus: Corpus, role: Role) -> Split:
         for key in ("text_a", "text_b", "label", "soft_label", "group")
         if (column := getattr(corpus, key)) is not None
     }
+    is_only_pool = role == "pool" and list(corpus.splits.values()).count(split) == 1
+    if is_only_pool and "label" in columns:
+        # Labels of a pool are not needed; they need not even be classes.
+        del columns["label"]
+        corpus = corpus.model_copy(update={"label": None})
     for key, column in columns.items():
         if role == "pool" and key in ("label", "group") and column not in table.column_names:
-            # Labels of a pool are not read, and its rows may belong to no question.
+            # Its rows may belong to no question.
             corpus = corpus.model_copy(update={key: None})
             continue
         if column not in table.column_names:
@@ -78,7 +83,7 @@ def _load(
     files: list[Path] = []
     expected_rows = None
     if (directory := Path(corpus.source)).is_dir():
-        files = sorted(path for path in directory.iterdir() if path.name.startswith(f"{split}."))
+        files = sorted(path for path in directory.iterdir() if _is_of_split(path, split))
         _refuse_unreadable(where, files)
     elif _is_path(corpus.source):
         raise UserError(
@@ -118,6 +123,15 @@ def _load(
     label = getattr(label, "feature", label)
     class_names = label.names if isinstance(label, ClassLabel) else None
     return _lists_by_field(dataset.data.table), class_names
+
+
+def _is_of_split(path: Path, split: str) -> bool:
+    """Whether a file is named after a split: ``train.csv`` or ``train.csv.gz``, but not
+    ``train.old.csv``, which may be an older version of it."""
+    end = path.name.removeprefix(f"{split}.")
+    if fsspec.utils.infer_compression(end):
+        end = end.rsplit(".", 1)[0]
+    return path.name.startswith(f"{split}.") and "." not in end
 
 
 def _is_path(source: str) -> bool:

@@ -50,7 +50,10 @@ class Score:
     log_loss: Interval
     """Nats per row."""
     calibration_error: Interval
-    """Mean distance of confidence from accuracy over ten bins of confidence, weighted by rows."""
+    """Mean distance of confidence from accuracy over ten bins of confidence, weighted by rows.
+
+    It is biased upwards, and more so in bootstrap samples; its interval is therefore the basic
+    bootstrap's, of at least 0."""
     roc_auc: Interval | None
     """If there are two classes."""
     ranking: dict[str, Interval]
@@ -81,7 +84,7 @@ def score(
         accuracy=proportion(hits) if asked is None else mean(hits.astype(float), units),
         macro_f1=estimate(_macro_f1(predicted, labels, classes), units),
         log_loss=mean(losses, units),
-        calibration_error=estimate(_calibration_error(values, labels), units),
+        calibration_error=_basic(estimate(_calibration_error(values, labels), units)),
         roc_auc=estimate(_roc_auc(values[:, 1], labels == 1), units) if classes == 2 else None,
         ranking={} if asked is None or ranks is None else _ranking(asked, ranks),
     )
@@ -113,6 +116,12 @@ def estimate(statistic: Statistic, units: np.ndarray) -> Interval:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(draws), [tail, 1 - tail])
     return Interval(value, float(low), float(high))
+
+
+def _basic(percentile: Interval) -> Interval:
+    """The basic bootstrap interval of a statistic of at least 0, from its percentile interval."""
+    low, high = (max(0.0, 2 * percentile.value - end) for end in (percentile.high, percentile.low))
+    return Interval(percentile.value, low, high)
 
 
 def mean(values: np.ndarray, units: np.ndarray | None = None) -> Interval:

@@ -4,6 +4,7 @@ A table of 30,000 tokens is most of a small student, and its gradient and optimi
 A token that occurs in no row has a gradient of zero, so leaving it out changes no result.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,9 +34,10 @@ def only_tokens_of(model: PairModel, *encoded: Encoded) -> Iterator[list[Encoded
         occurs[tokens.ids] = True
     new_numbers = (occurs.cumsum() - 1).astype(np.int32)
     kept = torch.from_numpy(np.flatnonzero(occurs)).to(whole.weight.device)
-    part = nn.Embedding.from_pretrained(
-        whole.weight.detach()[kept], freeze=False, padding_idx=whole.padding_idx
-    )
+    # A copy, because some architectures have a table of their own kind, which scales what it gives.
+    part = copy.copy(whole)
+    part._parameters = {"weight": nn.Parameter(whole.weight.detach()[kept])}
+    part.num_embeddings = len(kept)
     model.encoder.set_input_embeddings(part)
     try:
         pad_id = int(new_numbers[encoded[0].pad_id])

@@ -91,7 +91,8 @@ def cells(study: NoisyStudyParams, params: Params) -> list[Cell]:
     found: dict[tuple[str, int], Cell] = {}
     for seed in range(1, study.seeds + 1):
         for name, recipe in systems.items():
-            seeded = recipe.model_copy(update={"seed": seed})
+            # With restarts, two cells could end with the same seed.
+            seeded = recipe.model_copy(update={"seed": seed, "restarts": 0})
             teacher = found[recipe.teacher, seed] if isinstance(recipe, NoisyStudent) else None
             labelled_by = teacher and teacher.model_identity
             made_of = (name, seeded, labelled_by, learned, weights[recipe.weights])

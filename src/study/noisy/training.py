@@ -11,6 +11,7 @@ import torch
 from pipeline import console
 from pipeline.core import rows
 from pipeline.core.errors import UserError
+from pipeline.core.rows import class_order
 from pipeline.dumping import dump
 from pipeline.logits import Artifact
 from pipeline.model import pair_model
@@ -109,7 +110,9 @@ def train_cell(cell: Cell) -> None:
     logits = {}
     for name, split in splits(cell.test, corrupted=cell.is_tested_for_robustness).items():
         encoded = encode(tokenizer, split, card.max_length)
-        logits[name] = predict(model, encoded, card.heads, in_float32=True)[:, 0]
+        order = class_order(card.label_names, split.label_names)
+        predicted = predict(model, encoded, card.heads, in_float32=True)
+        logits[name] = predicted[:, 0, order].contiguous()
     write_predictions(cell, CellPredictions(logits, card.failed))
 
 

@@ -218,6 +218,21 @@ def test_a_useless_evaluation_split_is_refused(
         download(both(source.parent), tmp_path / "out")
 
 
+def test_the_labels_of_a_pool_need_not_be_classes(corpora: Path, tmp_path: Path) -> None:
+    pool = pq.read_table(corpora / "general/pool.parquet")
+    other = pool.set_column(2, "label", pa.array(["to be labelled"] * len(pool)))
+    given = both(corpora) | {"web": one_file(tmp_path / "source", other, "pool")}
+    cards = download(given, tmp_path / "out")
+    assert cards == download(both(corpora), tmp_path / "again")
+
+
+@pytest.mark.parametrize("other", ["train.old.parquet", "train.0.csv", "training.parquet"])
+def test_a_split_is_the_file_with_its_name(tmp_path: Path, other: str) -> None:
+    given = one_file(tmp_path / "source", pairs(12, 0))
+    (tmp_path / "source" / other).write_bytes(b"an older version")
+    assert len(fetch(given)) == 12
+
+
 def test_a_pool_may_lack_labels_altogether(tmp_path: Path) -> None:
     given = one_file(tmp_path / "s", pairs(10, 0).drop_columns("label"), "pool")
     unlabelled = Corpus(**{**vars(given), "label": None})

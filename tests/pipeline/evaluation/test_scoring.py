@@ -88,6 +88,13 @@ def test_many_rows_are_resampled_in_pieces(monkeypatch: pytest.MonkeyPatch) -> N
     assert scoring.mean(values) == whole
 
 
+def test_the_interval_of_the_calibration_error_holds_the_estimate() -> None:
+    """Although nearly all bootstrap samples are worse calibrated than the rows."""
+    given, labels = torch.tensor([[0.75, 0.25]] * 10_000).double(), np.array([0, 0, 0, 1] * 2_500)
+    interval = scoring.score(given, labels).calibration_error
+    assert interval.low == 0.0 <= interval.value <= interval.high
+
+
 def test_a_model_that_says_what_it_knows_is_calibrated() -> None:
     sure, unsure = torch.tensor([[1.0, 0.0]] * 10), torch.tensor([[0.75, 0.25]] * 100)
     labels = np.array([0] * 10 + [0] * 75 + [1] * 25)

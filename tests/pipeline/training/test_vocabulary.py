@@ -9,6 +9,7 @@ import torch
 from conftest import rows_of
 from torch import nn
 from torch.nn.functional import cross_entropy
+from transformers import XGLMConfig, XGLMModel
 
 from pipeline.core import runtime
 from pipeline.model.encoding import Encoded, collate, encode
@@ -70,6 +71,20 @@ def test_the_table_holds_the_tokens_of_all_rows_and_the_answers_stay(tiny_bert: 
         answers = model(collate(renumbered, np.arange(6)), [GOLDEN])
     assert torch.equal(answers, expected)
     assert table(model).num_embeddings == whole
+
+
+def test_a_table_that_scales_its_embeddings_does_so_in_training(tiny_bert: Path) -> None:
+    _, encoded = start(tiny_bert)
+    config = XGLMConfig(
+        vocab_size=int(encoded.ids.max()) + 50, d_model=16, num_layers=1, attention_heads=2
+    )
+    config.head_pooling = "last"
+    assert config.scale_embedding
+    model = PairModel(XGLMModel(config), [GOLDEN], head_layers=1, classes=2, dropout=0.0).eval()
+    expected = model(collate(encoded, np.arange(6)), [GOLDEN])
+    with only_tokens_of(model, encoded) as (renumbered,):
+        answers = model(collate(renumbered, np.arange(6)), [GOLDEN])
+    torch.testing.assert_close(answers, expected)
 
 
 def test_a_training_that_fails_gives_the_table_back(tiny_bert: Path) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from conftest import LABEL_NAMES
 from noisy_study import CONTENT
 from sklearn.metrics import log_loss
 from study_project import PARAMS, fork_workers, prepare
 
 from pipeline.core import rows, settings
 from pipeline.core.errors import UserError
+from pipeline.core.rows import CORPORA
 from study.noisy import report, training
 from study.noisy.cells import PREDICTIONS, WORK, cells, read_predictions
 from study.noisy.corruption import CORRUPTIONS, faults
@@ -77,6 +80,27 @@ def test_another_tokenizer_makes_other_models(tiny_bert: Path) -> None:
     assert identities(study()) == before
     (weights / "tokenizer.json").write_text("{}")
     assert not set(identities(study()).values()) & set(before.values())
+
+
+def test_predictions_have_the_class_order_of_the_test_set() -> None:
+    given = study(robustness=[])
+    cell = cells(given, PARAMS)[0]
+    training.train_cell(cell)
+    (before,) = (found.logits["test"] for found in read_predictions(cell.system, 1))
+    file = CORPORA / f"test/{cell.test}.arrow"
+    table = rows.read("test", cell.test).table
+    reversed_labels = pa.array(1 - table["label"].to_numpy())
+    flipped = table.set_column(table.column_names.index("label"), "label", reversed_labels)
+    rows.write(file, [flipped], LABEL_NAMES[::-1])
+    training.train_cell(cell)
+    (after,) = (found.logits["test"] for found in read_predictions(cell.system, 1))
+    assert torch.equal(after, before.flip(1))
+
+
+def test_no_cell_starts_again_with_the_seed_of_another() -> None:
+    given = study(teacher={**CONTENT["teacher"], "restarts": 2})
+    assert identities(given) == identities(study())
+    assert {cell.recipe.restarts for cell in cells(given, PARAMS)} == {0}
 
 
 @pytest.mark.slow
