@@ -20,7 +20,9 @@ from study.cells import (
     write_predictions,
 )
 from study.figures import TableResult, compute_tables
+from study.plots import best_at_their_speed
 from study.settings import read_study
+from study.statistics import Estimate
 
 STUDENTS = {"gold": (10, 4), "kd": (6, 6), "stage1": (20, 20), "tmkd": (2, 0)}
 """How many of 40 test rows each gets wrong, with seed 1 and 2."""
@@ -131,6 +133,16 @@ def test_costs_add_up_where_several_answer(found: list[TableResult]) -> None:
     assert lines["ensemble"].parameters == 2_000_000
     assert lines["ensemble"].speedup == pytest.approx(0.5)
     assert lines["kd"].speedup < lines["gold"].speedup
+
+
+def test_the_best_at_their_speed_are_named(found: list[TableResult]) -> None:
+    row = found[0].rows[0]
+    figures = {"slow": (1, 0.8), "equal": (1, 0.7), "worse": (2, 0.6), "quick": (4, 0.65)}
+    rows = [
+        replace(row, name=name, speedup=speedup, accuracy=Estimate(accuracy, 0, 1, 0))
+        for name, (speedup, accuracy) in figures.items()
+    ]
+    assert [row.name for row in best_at_their_speed(rows)] == ["quick", "slow"]
 
 
 def test_differences_are_paired_and_corrected(found: list[TableResult]) -> None:
