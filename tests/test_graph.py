@@ -312,7 +312,7 @@ def _published(lock: str) -> dict[str, Any]:
 def test_the_published_run_comes_from_this_code_and_these_params() -> None:
     """If not, run `make repro`, or `dvc commit --force` if the edit cannot change a result.
 
-    The study is not checked: its two hours are not spent after every edit, so `study/dvc.lock` may
+    The study is not checked: its hours are not spent after every edit, so `study/dvc.lock` may
     be older than the code.
     """
     command = [str(Path(sys.executable).with_name("dvc")), "status", "--json", "dvc.yaml"]

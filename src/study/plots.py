@@ -54,27 +54,29 @@ def _curve(axes: Axes, result: TableResult) -> None:
 def draw_cost(results: Sequence[TableResult], path: Path) -> None:
     """Draw accuracy against speed for all systems of all tables, with the names of the best."""
     rows = {row.name: row for result in reversed(results) for row in result.rows}
-    with picture(path, height=4.2) as axes:
+    with picture(path, height=5.4) as axes:
         for row in rows.values():
-            axes.plot(row.speedup, row.accuracy.value, "o", color=SEED, markersize=5)
+            axes.plot(row.accuracy.value, row.speedup, "o", color=SEED, markersize=5)
         for row in best_at_their_speed(rows.values()):
-            axes.plot(row.speedup, row.accuracy.value, "o", color=MEAN, markersize=5)
+            axes.plot(row.accuracy.value, row.speedup, "o", color=MEAN, markersize=5)
             axes.annotate(
                 row.title,
-                (row.speedup, row.accuracy.value),
-                xytext=(0, 7),
+                (row.accuracy.value, row.speedup),
+                xytext=(6, 0),
                 textcoords="offset points",
-                horizontalalignment="center",
+                verticalalignment="center",
                 fontsize=8,
                 color=GREY,
             )
-        axes.set_xscale("log")
-        axes.margins(x=0.2, y=0.1)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}x")
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("pairs per second relative to the slowest teacher, log scale")
-        axes.set_ylabel("accuracy; named if all as fast are less accurate")
+        values = [row.accuracy.value for row in rows.values()]
+        # Names need room at the right of the most accurate.
+        axes.set_xlim(min(values) - 0.02, max(values) + 0.4 * (max(values) - min(values)))
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}x")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("accuracy (named: none as fast is more accurate)", loc="right")
+        axes.set_ylabel("pairs per second, slowest teacher 1x, log scale")
 
 
 def best_at_their_speed(rows: Iterable[TableRow]) -> list[TableRow]:
