@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-os.environ.setdefault("TMKD_CHECKPOINT_SECONDS", "inf")
 
 import torch
 from rich.console import Console
@@ -29,6 +28,7 @@ from pipeline.export.timing import processor
 from pipeline.model.encoding import Encoded, encode
 from pipeline.model.loading import load_encoder
 
+ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = Path("models/pretrained/minilm")
 ROUNDS = 3
 out = Console(highlight=False, width=110)
@@ -49,7 +49,8 @@ def start() -> None:
 
 
 def take_turns(contenders: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round to warm up."""
+    """Seconds of each contender in each round, after one round to warm up, without checkpoints."""
+    os.environ.setdefault("TMKD_CHECKPOINT_SECONDS", "inf")
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(ROUNDS + 1):
         for name, contender in contenders.items():

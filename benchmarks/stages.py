@@ -9,9 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from side_by_side import out, start, table
-
-ROOT = Path(__file__).resolve().parent.parent
+from side_by_side import ROOT, out, start, table
 
 
 def run(directory: Path, *command: str) -> tuple[float, str]:

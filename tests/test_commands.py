@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import accuracy
 import families
 import project
 import pyarrow.parquet as pq
@@ -19,13 +21,14 @@ import pytest
 import torch
 import yaml
 from closure import ROOT
-from conftest import COLOURS, FILLERS, THINGS, pairs, tiny_params
+from conftest import COLOURS, FILLERS, THINGS, pairs, save_tiny_bert, tiny_params
 from dvc.cli import parse_args
 from project import run, stages_run
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from pipeline.core import settings
+from pipeline.evaluation.ranking import SCORES
 from pipeline.preflight import Params
 from pipeline.serving.command import parser
 
@@ -183,17 +186,20 @@ def test_the_package_is_found_without_a_path(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def stand_in(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose profiles are the real ones, with tiny weights and corpora."""
     root = tmp_path_factory.mktemp("profiles")
-    directory = project.create(root / "project", tiny_params(root, tiny_bert))
+    bert = root / "bert"
+    save_tiny_bert(bert, [*COLOURS, *THINGS, *FILLERS], layers=3)
+    directory = project.create(root / "project", tiny_params(root, bert))
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "benchmarks", directory / "benchmarks", ignore=ignored)
     for profile in PROFILES:
         text = profile.read_text()
         for old, new in (
-            (r"package:\w+", str(tiny_bert)),
+            (r"package:\w+", str(bert)),
             (r"max_length: \d+", "max_length: 16"),
             (r"validation_rows: \d+", "validation_rows: 20"),
-            (r"layers: 3", "layers: 1"),
         ):
             text = re.sub(old, new, text)
         (directory / "profiles").mkdir(exist_ok=True)
@@ -213,6 +219,8 @@ def write_corpus(source: Path, corpus: dict[str, Any], seed: int) -> None:
         table = pairs(60, seed * 10 + number)
         names = [corpus["text_a"], corpus.get("text_b"), corpus.get("label", "label") or "label"]
         table = table.rename_columns(names)
+        if group := corpus.get("group"):
+            table = table.append_column(group, [[f"question {i // 4}" for i in range(len(table))]])
         if soft := corpus.get("soft_label"):
             table = table.append_column(
                 soft, [[label * 0.8 + 0.1 for label in table[2].to_pylist()]]
@@ -220,15 +228,38 @@ def write_corpus(source: Path, corpus: dict[str, Any], seed: int) -> None:
         pq.write_table(table, source / f"{split}.parquet")
 
 
+def commands_of_results(word: str) -> list[list[str]]:
+    """The commands of docs/results.md in the script that has this word."""
+    (script,) = [block for block in blocks(ROOT / "docs/results.md") if word in block]
+    return [command for command in commands(script) if command[0] != "export"]
+
+
 @pytest.mark.slow
 def test_the_commands_that_reproduce_the_results(stand_in: Path) -> None:
-    (script,) = [block for block in blocks(ROOT / "docs/results.md") if "task=web" in block]
-    for command in commands(script):
-        if command[0] == "export":
-            continue
+    for command in commands_of_results("task=web"):
         output = run(stand_in, *command)
         if "exp" in command:
             assert "finetune_student" in stages_run(output)
-    task = settings.read(stand_in / "params.yaml")["task"]
-    assert f"Results on the test set '{task}'" in (stand_in / "metrics/results.md").read_text()
-    assert task == "web"
+    assert "Results on the test set 'web'" in (stand_in / "metrics/results.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_command_that_makes_the_table(stand_in: Path) -> None:
+    (command,) = commands_of_results("accuracy.py")
+    # One corpus, to save time.
+    printed = run(stand_in, *command, "wiki_qa", COLUMNS="500")
+    lines = accuracy.read_results(stand_in / "metrics/results.csv")
+    assert accuracy.markdown(lines) in printed
+    assert {line["corpus"] for line in lines} == {"wiki_qa"}
+    assert {line["score"] for line in lines} == {*SCORES[:2]}
+    # The last run is still there.
+    clone = stand_in.parent / "accuracy"
+    scores = (clone / "metrics/scores.csv").read_text().splitlines()
+    cards = [clone / f"data/corpora/{place}/card.json" for place in ("general", "task")]
+    trained = sum(json.loads(card.read_text())["splits"]["train"]["rows"] for card in cards)
+    for line in lines:
+        assert line["labelled_rows"] == str(trained)
+        assert line["seeds"] == ("3" if str(line["system"]).startswith("3 layers") else "1")
+        if line["system"] == "2 layers":
+            (given,) = [one for one in scores if f"student,{line['score']}," in one]
+            assert float(given.split(",")[3]) == pytest.approx(float(str(line["value"])), abs=1e-4)

@@ -1,0 +1,182 @@
+"""Students on corpora that people know: metrics/results.csv, and the table of docs/results.md.
+
+    python benchmarks/accuracy.py DIRECTORY [CORPUS ...]
+
+DIRECTORY becomes a clone of this repository, beside a directory ``datasets`` with copies of the
+corpora. After an interruption, the same command goes on where it was. Lines of corpora that are not
+named stay in metrics/results.csv. On two cores, two runs with OMP_NUM_THREADS=1, other corpora and
+other directories finish sooner than one after the other.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from shutil import copy, rmtree
+
+import numpy as np
+from side_by_side import ROOT, out, start
+
+from pipeline.core import rows
+from pipeline.core.files import write_csv
+from pipeline.core.rows import Rows
+from pipeline.evaluation import ranking
+from pipeline.evaluation.scoring import Interval
+from pipeline.logits import dumped, read_notes
+from pipeline.serving.scorer import EXPORTED, INT8, Scorer
+from study.statistics import crossed_mean
+
+RESULTS = ROOT / "metrics/results.csv"
+COLUMNS = (
+    *("corpus", "system", "score", "value", "low", "high"),
+    *("rows", "seeds", "parameters", "labelled_rows"),
+)
+"""``rows`` are those of the test split or, of a ranking, its questions that have right and wrong
+answers; ``labelled_rows`` are all different rows that the teachers have learned from."""
+RUNS = {"qnli": ("relevance", "qnli_8k"), "wiki_qa": ("relevance", "wiki")}
+"""The profile of each corpus and its task there."""
+SEEDS_OF = {3: (1, 2, 3), 2: (1,)}
+"""The seeds of the student, by its layers."""
+TITLES = {
+    ("qnli", "accuracy"): "QNLI dev",
+    ("wiki_qa", "mean_average_precision"): "WikiQA test, MAP",
+    ("wiki_qa", "mean_reciprocal_rank"): "WikiQA test, MRR",
+}
+TEACHERS = "teachers_mean"
+SYSTEMS = (TEACHERS, "3 layers", "3 layers, int8", "2 layers", "2 layers, int8")
+PAPER = {"qnli": ("83.5", "86.4")}
+"""TMKD-base and TMKD-large (Yang et al., 2020)."""
+Line = Mapping[str, object]
+
+
+def overrides(corpus: str, layers: int, seed: int) -> list[str]:
+    """What is set in the profile of ``corpus`` for one of its students."""
+    task = RUNS[corpus][1]
+    own = [f"student.layers={layers}", f"++stage1.seed={seed}", f"++stage2.seed={seed}"]
+    return [f"task={task}", f"tests=[{task}]", *own]
+
+
+def train(corpus: str, layers: int, seed: int) -> None:
+    """Run the pipeline for one student. DVC keeps what it has in common with other runs."""
+    out.print(f"{corpus}: {layers} layers, seed {seed}")
+    copy(ROOT / f"profiles/{RUNS[corpus][0]}.yaml", "params.yaml")
+    words = [word for setting in overrides(corpus, layers, seed) for word in ("-S", setting)]
+    subprocess.run(["dvc", "exp", "run", "--quiet", *words], check=True)
+
+
+def measure(corpus: str) -> Iterator[Line]:
+    """Train all students of a corpus and yield its lines of metrics/results.csv."""
+    task = RUNS[corpus][1]
+    # Logits of another test set would be inputs of this one.
+    rmtree("data/logits/test", ignore_errors=True)
+    for layers, seeds in SEEDS_OF.items():
+        values: dict[tuple[str, str], list[np.ndarray]] = {}
+        for seed in seeds:
+            train(corpus, layers, seed)
+            test = rows.read("test", task)
+            for name, int8 in ((f"{layers} layers", False), (f"{layers} layers, int8", True)):
+                if not int8 or (EXPORTED / INT8).exists():
+                    for score, own in of_student(test, Scorer(int8=int8)).items():
+                        values.setdefault((name, score), []).append(own)
+        evaluation = json.loads(Path("metrics/evaluation.json").read_text())
+        parameters = evaluation[task]["student"]["parameters"]
+        for (name, score), of_seeds in values.items():
+            count, units = len(of_seeds), len(of_seeds[0])
+            mean = crossed_mean(np.stack(of_seeds))
+            yield line(corpus, name, score, mean, units, count, parameters)
+    with Path("metrics/scores.csv").open() as file:
+        for given in csv.DictReader(file):
+            if given["system"] == TEACHERS and (corpus, given["score"]) in TITLES:
+                interval = Interval(*(float(given[name]) for name in ("value", "low", "high")))
+                notes = [read_notes(dumped(f"test/{task}", f"t{n}")) for n in (1, 2, 3)]
+                parameters = sum(one.parameters for one in notes)
+                yield line(corpus, TEACHERS, given["score"], interval, units, 1, parameters)
+
+
+def line(
+    corpus: str,
+    system: str,
+    score: str,
+    interval: Interval,
+    units: int,
+    seeds: int,
+    parameters: int,
+) -> Line:
+    labelled = np.union1d(rows.read("general", "train").ids, rows.read("task", "train").ids)
+    proportions = (round(end, 4) for end in (interval.value, interval.low, interval.high))
+    counts = (units, seeds, parameters, len(labelled))
+    return dict(zip(COLUMNS, (corpus, system, score, *proportions, *counts), strict=True))
+
+
+def of_student(test: Rows, scorer: Scorer) -> dict[str, np.ndarray]:
+    """The scores of an exported student on each row of ``test`` or, if it is ranked, question."""
+    probabilities = scorer.probabilities(list(zip(*test.texts(), strict=True)))
+    if test.groups is None or test.relevant_label is None:
+        chosen = np.array(scorer.label_names)[probabilities.argmax(axis=1)]
+        return {"accuracy": (chosen == np.array(test.label_names)[test.labels]).astype(float)}
+    right = test.labels == test.label_names.index(test.relevant_label)
+    asked = ranking.questions(test.groups, right)
+    relevant = scorer.label_names.index(test.relevant_label)
+    ranks = ranking.ranked(probabilities[:, relevant], asked)[asked.mixed]
+    return dict(zip(ranking.SCORES[:2], ranks.T[:2], strict=True))
+
+
+def read_results(path: Path = RESULTS) -> list[Line]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The table of docs/results.md."""
+    columns = (
+        *("test split (rows)", "labelled rows", "teachers' mean"),
+        *("**3 layers**, 3 seeds", "int8", "2 layers, 1 seed", "int8"),
+        *("TMKD-base", "TMKD-large"),
+    )
+    table: list[Sequence[str]] = [columns, ["---"] * len(columns)]
+    for (corpus, score), title in TITLES.items():
+        own = {
+            str(line["system"]): line
+            for line in lines
+            if (line["corpus"], line["score"]) == (corpus, score)
+        }
+        if own:
+            student = own["3 layers"]
+            units = f"{int(str(student['rows'])):,}{' questions' if score != 'accuracy' else ''}"
+            cells = [cell(own.get(system), interval=system == "3 layers") for system in SYSTEMS]
+            labelled = f"{int(str(student['labelled_rows'])):,}"
+            table.append((f"{title} ({units})", labelled, *cells, *PAPER.get(corpus, ("–", "–"))))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+
+
+def cell(line: Line | None, *, interval: bool) -> str:
+    if line is None:
+        return "–"
+    value, low, high = (f"{100 * float(str(line[name])):.1f}" for name in ("value", "low", "high"))
+    return f"**{value}** [{low}, {high}]" if interval else value
+
+
+def main() -> None:
+    start()
+    if not sys.argv[1:] or not set(sys.argv[2:]) <= set(RUNS):
+        sys.exit(f"usage: python benchmarks/accuracy.py DIRECTORY [{' '.join(RUNS)}]")
+    clone = Path(sys.argv[1]).resolve()
+    if not clone.exists():
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    os.chdir(clone)
+    order = [(corpus, system) for corpus in RUNS for system in SYSTEMS]
+    for corpus in sys.argv[2:] or RUNS:
+        measured = list(measure(corpus))
+        lines = [line for line in read_results() if line["corpus"] != corpus] + measured
+        lines.sort(key=lambda line: order.index((str(line["corpus"]), str(line["system"]))))
+        write_csv(RESULTS, COLUMNS, lines)
+    out.print(markdown(read_results()), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
