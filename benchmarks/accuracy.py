@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py DIRECTORY [CORPUS ...]
 
-DIRECTORY becomes a clone of this repository, beside a directory ``datasets`` with copies of the
+DIRECTORY becomes a clone of the current commit, beside a directory ``datasets`` with copies of the
 corpora. After an interruption, the same command goes on where it was. Lines of corpora that are not
 named stay in metrics/results.csv. On two cores, two runs with OMP_NUM_THREADS=1, other corpora and
 other directories finish sooner than one after the other.
@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copy, rmtree
 
@@ -36,8 +36,9 @@ COLUMNS = (
 )
 """``rows`` are those of the test split or, of a ranking, its questions that have right and wrong
 answers; ``labelled_rows`` are all different rows that the teachers have learned from."""
-RUNS = {"qnli": ("relevance", "qnli_8k"), "wiki_qa": ("relevance", "wiki")}
-"""The profile of each corpus and its task there."""
+PROFILE = ROOT / "profiles/relevance.yaml"
+TASKS = {"qnli": "qnli_8k", "wiki_qa": "wiki"}
+"""The task in the profile that has each corpus."""
 SEEDS_OF = {3: (1, 2, 3), 2: (1,)}
 """The seeds of the student, by its layers."""
 TITLES = {
@@ -49,29 +50,37 @@ TEACHERS = "teachers_mean"
 SYSTEMS = (TEACHERS, "3 layers", "3 layers, int8", "2 layers", "2 layers, int8")
 PAPER = {"qnli": ("83.5", "86.4")}
 """TMKD-base and TMKD-large (Yang et al., 2020)."""
+PLACES = ("general", "task")
+"""What teachers learn from."""
 Line = Mapping[str, object]
 
 
 def overrides(corpus: str, layers: int, seed: int) -> list[str]:
     """What is set in the profile of ``corpus`` for one of its students."""
-    task = RUNS[corpus][1]
     own = [f"student.layers={layers}", f"++stage1.seed={seed}", f"++stage2.seed={seed}"]
-    return [f"task={task}", f"tests=[{task}]", *own]
+    return [f"task={TASKS[corpus]}", f"tests=[{TASKS[corpus]}]", *own]
 
 
 def train(corpus: str, layers: int, seed: int) -> None:
     """Run the pipeline for one student. DVC keeps what it has in common with other runs."""
     out.print(f"{corpus}: {layers} layers, seed {seed}")
-    copy(ROOT / f"profiles/{RUNS[corpus][0]}.yaml", "params.yaml")
+    copy(PROFILE, "params.yaml")
     words = [word for setting in overrides(corpus, layers, seed) for word in ("-S", setting)]
     subprocess.run(["dvc", "exp", "run", "--quiet", *words], check=True)
 
 
-def measure(corpus: str) -> Iterator[Line]:
-    """Train all students of a corpus and yield its lines of metrics/results.csv."""
-    task = RUNS[corpus][1]
+def measure(corpus: str) -> list[Line]:
+    """Train all students of a corpus, and return its lines of metrics/results.csv."""
+    task = TASKS[corpus]
     # Logits of another test set would be inputs of this one.
     rmtree("data/logits/test", ignore_errors=True)
+    lines: list[Line] = []
+
+    def add(system: str, score: str, interval: Interval, *, seeds: int, parameters: int) -> None:
+        proportions = (round(end, 4) for end in (interval.value, interval.low, interval.high))
+        content = (corpus, system, score, *proportions, units, seeds, parameters, labelled)
+        lines.append(dict(zip(COLUMNS, content, strict=True)))
+
     for layers, seeds in SEEDS_OF.items():
         values: dict[tuple[str, str], list[np.ndarray]] = {}
         for seed in seeds:
@@ -81,34 +90,22 @@ def measure(corpus: str) -> Iterator[Line]:
                 if not int8 or (EXPORTED / INT8).exists():
                     for score, own in of_student(test, Scorer(int8=int8)).items():
                         values.setdefault((name, score), []).append(own)
+                        units = len(own)
+        labelled = len(np.union1d(*(rows.read(place, "train").ids for place in PLACES)))
         evaluation = json.loads(Path("metrics/evaluation.json").read_text())
         parameters = evaluation[task]["student"]["parameters"]
         for (name, score), of_seeds in values.items():
-            count, units = len(of_seeds), len(of_seeds[0])
             mean = crossed_mean(np.stack(of_seeds))
-            yield line(corpus, name, score, mean, units, count, parameters)
-    with Path("metrics/scores.csv").open() as file:
+            add(name, score, mean, seeds=len(of_seeds), parameters=parameters)
+
+    teachers = [read_notes(dumped(f"test/{task}", teacher)) for teacher in ("t1", "t2", "t3")]
+    with Path("metrics/scores.csv").open(encoding="utf-8") as file:
         for given in csv.DictReader(file):
             if given["system"] == TEACHERS and (corpus, given["score"]) in TITLES:
                 interval = Interval(*(float(given[name]) for name in ("value", "low", "high")))
-                notes = [read_notes(dumped(f"test/{task}", f"t{n}")) for n in (1, 2, 3)]
-                parameters = sum(one.parameters for one in notes)
-                yield line(corpus, TEACHERS, given["score"], interval, units, 1, parameters)
-
-
-def line(
-    corpus: str,
-    system: str,
-    score: str,
-    interval: Interval,
-    units: int,
-    seeds: int,
-    parameters: int,
-) -> Line:
-    labelled = np.union1d(rows.read("general", "train").ids, rows.read("task", "train").ids)
-    proportions = (round(end, 4) for end in (interval.value, interval.low, interval.high))
-    counts = (units, seeds, parameters, len(labelled))
-    return dict(zip(COLUMNS, (corpus, system, score, *proportions, *counts), strict=True))
+                parameters = sum(notes.parameters for notes in teachers)
+                add(TEACHERS, given["score"], interval, seeds=1, parameters=parameters)
+    return lines
 
 
 def of_student(test: Rows, scorer: Scorer) -> dict[str, np.ndarray]:
@@ -161,17 +158,24 @@ def cell(line: Line | None, *, interval: bool) -> str:
     return f"**{value}** [{low}, {high}]" if interval else value
 
 
+def commit(directory: Path) -> bytes:
+    """The commit that is checked out in ``directory``."""
+    return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=directory)
+
+
 def main() -> None:
     start()
-    if not sys.argv[1:] or not set(sys.argv[2:]) <= set(RUNS):
-        sys.exit(f"usage: python benchmarks/accuracy.py DIRECTORY [{' '.join(RUNS)}]")
+    if not sys.argv[1:] or not set(sys.argv[2:]) <= set(TASKS):
+        sys.exit(f"usage: python benchmarks/accuracy.py DIRECTORY [{' '.join(TASKS)}]")
     clone = Path(sys.argv[1]).resolve()
     if not clone.exists():
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    if commit(clone) != commit(ROOT):
+        sys.exit(f"{clone} is not a clone of the current commit: name a new directory.")
     os.chdir(clone)
-    order = [(corpus, system) for corpus in RUNS for system in SYSTEMS]
-    for corpus in sys.argv[2:] or RUNS:
-        measured = list(measure(corpus))
+    order = [(corpus, system) for corpus in TASKS for system in SYSTEMS]
+    for corpus in sys.argv[2:] or TASKS:
+        measured = measure(corpus)
         lines = [line for line in read_results() if line["corpus"] != corpus] + measured
         lines.sort(key=lambda line: order.index((str(line["corpus"]), str(line["system"]))))
         write_csv(RESULTS, COLUMNS, lines)

@@ -5,6 +5,7 @@ from shutil import copy
 
 import accuracy
 import exports
+import project
 import pytest
 from closure import ROOT
 from dvc.utils.hydra import apply_overrides
@@ -14,17 +15,29 @@ from pipeline.preflight import read_params
 from pipeline.serving.scorer import Scorer
 
 
-@pytest.mark.parametrize("corpus", accuracy.RUNS)
+@pytest.mark.parametrize(("corpus", "task"), accuracy.TASKS.items())
 def test_the_settings_of_each_run_are_valid(
-    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    profile, task = accuracy.RUNS[corpus]
-    copy(ROOT / f"profiles/{profile}.yaml", tmp_path / "params.yaml")
+    copy(accuracy.PROFILE, tmp_path / "params.yaml")
     apply_overrides(tmp_path / "params.yaml", accuracy.overrides(corpus, layers=2, seed=5))
     monkeypatch.chdir(tmp_path)
     params = read_params()
     assert (params.task, params.tests, params.student.layers) == (task, (task,), 2)
     assert (params.stage1.seed, params.stage2.seed) == (5, 5)
+
+
+def test_a_clone_of_another_commit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run(tmp_path, "git", "init", "-q")
+    project.run(tmp_path, "git", "config", "user.name", "tester")
+    project.run(tmp_path, "git", "config", "user.email", "tester@example.com")
+    project.run(tmp_path, "git", "commit", "-q", "--allow-empty", "-m", "another")
+    monkeypatch.setattr("sys.argv", ["accuracy.py", str(tmp_path)])
+    monkeypatch.setattr(accuracy, "start", lambda: None)
+    with pytest.raises(SystemExit, match="is not a clone of the current commit"):
+        accuracy.main()
 
 
 def test_a_student_is_right_where_its_class_is_the_label(exported_nli: Export) -> None:
