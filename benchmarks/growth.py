@@ -22,7 +22,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from pipeline.core import rows
 from pipeline.corpus import cleaning
-from pipeline.corpus.columns import Corpus, Role
+from pipeline.corpus.settings import Corpus, Role
 from pipeline.dumping import dump
 from pipeline.model import pair_model
 from pipeline.model.pair_model import GOLDEN, Card, PairModel

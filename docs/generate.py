@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from pipeline.classifier import Classifier
 from pipeline.core.settings import Settings
-from pipeline.corpus.columns import Corpus
+from pipeline.corpus.settings import Corpus
 from pipeline.export.settings import Export
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.preflight import Params

@@ -46,6 +46,7 @@ COVERED_ELSEWHERE = {
     "corpus/cleaning": "corpus/test_corpus.py",
     "corpus/columns": "corpus/test_corpus.py",
     "corpus/reading": "corpus/test_corpus.py",
+    "corpus/settings": "corpus/test_corpus.py",
     "__main__": "serving/test_command.py",
     "noisy_student/settings": "noisy_student/test_training.py",
     "pseudo_labels/artifact": "pseudo_labels/test_labelling.py",

@@ -17,7 +17,7 @@ from pipeline.classifier import Classifier
 from pipeline.core import settings
 from pipeline.core.settings import FINITE, Settings, Text, Whole, require, require_name
 from pipeline.corpus.cleaning import TASK_ROLES, general_roles
-from pipeline.corpus.columns import Corpus, Role
+from pipeline.corpus.settings import Corpus, Role
 from pipeline.export.settings import Export
 from pipeline.model.pair_model import GOLDEN
 from pipeline.noisy_student.settings import NoisyStudent

@@ -17,7 +17,7 @@ import pytest
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.corpus import cleaning
-from pipeline.corpus.columns import Corpus
+from pipeline.corpus.settings import Corpus
 
 SPLITS = ("train", "validation", "test")
 COUNT = 12

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from pipeline.core.errors import UserError, explained
 from pipeline.corpus import delimited, docstrings
-from pipeline.corpus.columns import Corpus, Role, Split
+from pipeline.corpus.columns import Split
 from pipeline.corpus.delimited import Layout, delimiter_of
+from pipeline.corpus.settings import Corpus, Role
 
 DOCS = "docs"
 FILES = "files"

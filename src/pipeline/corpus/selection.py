@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow.compute as pc
 
 from pipeline.core.rows import UNLABELLED, row_ids
-from pipeline.corpus.columns import Corpus, Role, Split
+from pipeline.corpus.columns import Split
+from pipeline.corpus.settings import Corpus, Role
 
 TEXTS = ("text_a", "text_b")
 NO_HASHES = np.empty(0, dtype="S16")
@@ -42,6 +43,8 @@ class Selection:
     kept: np.ndarray
     """Shape [rows], bool."""
     left_out: dict[str, int]
+    recombined: bool = False
+    """Whether the rows are new pairs of texts of the pool."""
 
 
 @dataclass
@@ -145,7 +148,7 @@ def clean(
         if cap is not None:
             mask = _sample(selection.scanned, np.flatnonzero(mask), cap)
         left_out = {reason: int(affected[own].sum()) for reason, affected in reasons.items()}
-        selections.append(Selection(selection.scanned, mask, left_out))
+        selections.append(replace(selection, kept=mask, left_out=left_out))
     return selections
 
 

@@ -19,7 +19,7 @@ from pipeline.core import rows
 from pipeline.core.errors import UserError
 from pipeline.core.settings import check
 from pipeline.corpus import cleaning, reading
-from pipeline.corpus.columns import Corpus, Role
+from pipeline.corpus.settings import Corpus, Role
 
 
 @pytest.fixture(autouse=True)

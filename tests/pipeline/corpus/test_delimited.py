@@ -10,7 +10,7 @@ import pytest
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.corpus import reading
-from pipeline.corpus.columns import Corpus
+from pipeline.corpus.settings import Corpus
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from pipeline.core import rows, settings
 from pipeline.core.errors import UserError
 from pipeline.corpus import cleaning
-from pipeline.corpus.columns import Corpus
+from pipeline.corpus.settings import Corpus
 
 LABEL_NAMES = ["right", "wrong"]
 CANDIDATES = 12

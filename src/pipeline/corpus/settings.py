@@ -1,0 +1,91 @@
+"""Settings of a corpus: where its rows come from and what its columns mean."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.settings import Settings, Text, Whole, require
+
+Role = Literal["test", "validation", "train", "pool"]
+"""What a split may serve as."""
+
+
+class Corpus(Settings):
+    """An entry of ``corpora``: where its rows come from and what its columns mean.
+
+    A column may lie inside a structure, as in ``passages.passage_text``. It may hold a list of
+    passages per question; each passage then makes a row. A label column of lists gives each of
+    these rows its own label, and the other columns are repeated.
+    """
+
+    source: Text
+    """``docs`` (docstrings of the installed packages), a directory, or a dataset id on the hub.
+
+    DVC does not track the files of a directory: after editing them, run ``dvc repro -f download``.
+    """
+    config: Text | None = None
+    """Configuration of the dataset on the hub, such as ``rte`` of ``nyu-mll/glue``."""
+    revision: Text | None = None
+    """Commit of the dataset on the hub."""
+    splits: dict[Role, Text]
+    """For each role (test, validation, train, pool) the split of the source that serves as it.
+
+    One split may be both train and pool. A corpus with test alone can be one of ``tests``.
+    """
+    text_a: Text = "text_a"
+    """Column of the question or premise."""
+    text_b: Text = "text_b"
+    """Column of the passage or hypothesis."""
+    label: Text | None = "label"
+    """Column of the gold label; null if there is none."""
+    soft_label: Text | None = None
+    """Column of another model's scores: a probability per class, or, with two classes, that of the
+    second. Train and validation rows without a gold label take its most likely class instead."""
+    group: Text | None = None
+    """Column that names the question of a row, which may be ``text_a`` itself. Questions are then
+    never split, and scores rank their rows by the probability of ``relevant_label``."""
+    relevant_label: Text | None = None
+    """The class name of passages that answer their question; needed to rank them. Of two classes,
+    the exported student scores this one, or else the last one."""
+    label_names: Annotated[tuple[Text, ...], Field(min_length=2)]
+    """Class names, in the order of the student's logits. Teachers are matched by name."""
+    rows: dict[Role, Annotated[Whole, Field(gt=0)]] = Field(default={})
+    """For each role the maximum number of rows, in whole groups; default all. They are chosen by a
+    hash of their texts, or of their groups."""
+    validation_rows: Annotated[Whole, Field(ge=0)] = 0
+    """Maximum number of rows to take from train for validation, in whole groups, if the source has
+    no validation split."""
+    test_rows: Annotated[Whole, Field(ge=0)] = 0
+    """The same for the test split."""
+    recombined: Annotated[Whole, Field(ge=0)] = 0
+    """How many more pairs the pool gets for each different ``text_a``: with the most similar
+    ``text_b`` of its other rows."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Corpus":
+        names = self.label_names
+        require(len(set(names)) == len(names), "label_names", names, "a list of different names")
+        relevant, expected = self.relevant_label, f"one of {', '.join(names)}"
+        require(relevant is None or relevant in names, "relevant_label", relevant, expected)
+        for role, split in self.splits.items():
+            expected = "a name of a split; the directory of its files is the source"
+            require("/" not in split and "\\" not in split, f"splits.{role}", split, expected)
+        splits = dict(self.splits)
+        for role, rows in self.taken_from_train.items():
+            require("train" in splits, "splits", splits, f"given with train, for {role}_rows")
+            require(role not in splits, f"{role}_rows", rows, f"0 if splits.{role} is given")
+        expected = "0, because a soft_label is no gold label"
+        require(not (self.test_rows and self.soft_label), "test_rows", self.test_rows, expected)
+        expected = "0 if there is no splits.pool, or a soft_label, which new pairs would not have"
+        has_pool = "pool" in splits and self.soft_label is None
+        require(has_pool or not self.recombined, "recombined", self.recombined, expected)
+        return self
+
+    @property
+    def taken_from_train(self) -> dict[Role, int]:
+        """The roles whose rows are taken from train, in this order, and how many at most."""
+        taken: dict[Role, int] = {"test": self.test_rows, "validation": self.validation_rows}
+        return {role: rows for role, rows in taken.items() if rows}
+
+    def serves_as(self, role: Role) -> bool:
+        return role in self.splits or role in self.taken_from_train
