@@ -1,42 +1,46 @@
 """More pairs for the pool from its own texts, which teachers score without a label."""
 
-from collections import defaultdict
-from itertools import islice
-
+import numpy as np
 import pyarrow as pa
-from sklearn import config_context
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.neighbors import NearestNeighbors
 
 WORDS_AND_SIGNS = r"\w+|[^\w\s]"
+SIMILARITIES = 4_000_000
+"""How many are in memory at a time, in 8 bytes each."""
 
 
 def recombine(pairs: pa.Table, count: int) -> pa.Table:
     """Put each different ``text_a`` beside the ``count`` most similar ``text_b`` of other pairs.
 
     ``pairs`` has the columns text_a and text_b, of type string, as the result has. Similarity is
-    the cosine of TF-IDF vectors. The time grows with the number of different ``text_a`` times that
-    of different ``text_b``.
+    the cosine of TF-IDF vectors. A ``text_b`` without a common word, or that is the same text, is
+    not used; of equally similar ones, the first are. The time grows with the number of different
+    ``text_a`` times that of different ``text_b``.
     """
-    own: defaultdict[str, set[str]] = defaultdict(set)
-    for text_a, text_b in zip(*(column.to_pylist() for column in pairs.columns), strict=True):
-        own[text_a].add(text_b)
-    texts_a, texts_b = list(own), list(dict.fromkeys(pairs["text_b"].to_pylist()))
+    # Imported here, because every stage imports this module to check settings.
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    columns = [pairs[name].to_pylist() for name in ("text_a", "text_b")]
+    texts_a, texts_b = (list(dict.fromkeys(column)) for column in columns)
+    position_of = {text: position for position, text in enumerate(texts_b)}
+    not_new = {text: {text} & position_of.keys() for text in texts_a}
+    for text_a, text_b in zip(*columns, strict=True):
+        not_new[text_a].add(text_b)
     # By default, words of one letter are left out, and a text may have no others.
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORDS_AND_SIGNS)
     vectorizer.fit(texts_a + texts_b)
-    most = count + max(len(of_text_a) for of_text_a in own.values())
-    search = NearestNeighbors(n_neighbors=min(most, len(texts_b)), metric="cosine")
-    search.fit(vectorizer.transform(texts_b))
-    with config_context(working_memory=64):  # MiB, instead of 1,024
-        nearest = search.kneighbors(vectorizer.transform(texts_a), return_distance=False)
+    vectors_a, vectors_b = vectorizer.transform(texts_a), vectorizer.transform(texts_b)
     new_a: list[str] = []
     new_b: list[str] = []
-    for text_a, positions in zip(texts_a, nearest, strict=True):
-        others = (texts_b[i] for i in positions if texts_b[i] not in own[text_a])
-        chosen = list(islice(others, count))
-        new_a += [text_a] * len(chosen)
-        new_b += chosen
-    return pa.table(
-        {"text_a": pa.array(new_a, pa.string()), "text_b": pa.array(new_b, pa.string())}
-    )
+    step = max(1, SIMILARITIES // len(texts_b))
+    for start in range(0, len(texts_a), step):
+        similarities = (vectors_a[start : start + step] @ vectors_b.T).toarray()
+        for text_a, row in zip(texts_a[start : start + step], similarities, strict=True):
+            row[[position_of[text] for text in not_new[text_a]]] = 0
+            # Sorting all of them would take longer.
+            least = np.partition(row, -count)[-count] if count < len(row) else 0
+            similar = np.flatnonzero((row >= least) & (row > 0))
+            nearest = similar[np.argsort(-row[similar], kind="stable")][:count]
+            new_a += [text_a] * len(nearest)
+            new_b += [texts_b[position] for position in nearest]
+    texts = (pa.array(texts, pa.string()) for texts in (new_a, new_b))
+    return pa.table(list(texts), names=["text_a", "text_b"])

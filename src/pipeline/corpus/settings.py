@@ -58,8 +58,8 @@ class Corpus(Settings):
     test_rows: Annotated[Whole, Field(ge=0)] = 0
     """The same for the test split."""
     recombined: Annotated[Whole, Field(ge=0)] = 0
-    """How many more pairs the pool gets for each different ``text_a``: with the most similar
-    ``text_b`` of its other rows."""
+    """How many more pairs the pool gets, at most, for each different ``text_a``: with the most
+    similar ``text_b`` that are not beside it yet. Only for corpora in ``general``."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Corpus":

@@ -70,11 +70,27 @@ def test_each_text_is_put_beside_the_most_similar_one_that_is_not_its_own() -> N
     assert pairs_of(recombine(table(PAIRS), 1)) == NEAREST
 
 
-def test_a_text_has_no_more_new_pairs_than_there_are_others() -> None:
+def test_a_text_has_no_more_new_pairs_than_there_are_others_with_a_common_word() -> None:
     new = pairs_of(recombine(table(PAIRS), 100))
-    everything = {(a, b) for a, _ in PAIRS for _, b in PAIRS}
+    everything = {(a, b) for a, _ in PAIRS for _, b in PAIRS if {*a.split()} & {*b.split()}}
     assert set(new) == everything - set(PAIRS)
-    assert len(new) == len(set(new)) == 15
+    assert len(new) == len(set(new)) == 10
+
+
+def test_of_equally_similar_texts_the_first_ones_are_taken() -> None:
+    pairs = [("red", "a cat"), *((f"a{i}", f"red b{i}") for i in range(300))]
+    assert pairs_of(recombine(table(pairs), 2)) == [("red", "red b0"), ("red", "red b1")]
+
+
+def test_a_text_is_not_put_beside_itself() -> None:
+    pairs = [("a red cat", "a cat"), ("a cat", "a red cat"), ("a cat", "a dog")]
+    assert pairs_of(recombine(table(pairs), 3)) == [("a red cat", "a dog")]
+
+
+def test_many_texts_are_compared_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = pairs_of(recombine(table(PAIRS), 2))
+    monkeypatch.setattr("pipeline.corpus.recombination.SIMILARITIES", 11)
+    assert pairs_of(recombine(table(PAIRS), 2)) == expected
 
 
 def test_texts_of_single_letters_and_signs_are_recombined() -> None:
@@ -109,25 +125,55 @@ def test_new_pairs_do_not_count_among_the_rows_of_a_pool(source: Path) -> None:
     assert card["recombined"] == len(pairs) - 2
 
 
-def test_questions_are_recombined_too_and_none_of_an_evaluation_split(source: Path) -> None:
-    passages = [("who is it", "it is me"), ("who is it", "it is late"), ("is it red", "it is blue")]
-    ranked = table(passages, id=["1", "1", "2"], label=[1, 0, 1])
-    asked = table(
-        [("Who is  it", "nobody"), ("Who is it", "somebody")], id=["1", "1"], label=[1, 0]
-    )
-    pq.write_table(ranked, source / "pool.parquet")
-    pq.write_table(asked, source / "test.parquet")
-    labelled = table([("why", "because"), ("why", "so")], id=["7", "7"], label=[1, 0])
-    pq.write_table(labelled, source / "train.parquet")
-    pq.write_table(
-        table([("when", "now"), ("when", "then")], id=["8", "8"], label=[1, 0]),
-        source / "validation.parquet",
-    )
+def test_new_pairs_of_questions_are_of_questions_that_are_not_evaluated(source: Path) -> None:
+    passages = [
+        ("who is it", "it is me"),
+        ("is it red", "it is blue"),
+        ("is it late", "it is early"),
+    ]
+    asked = [("Who  is it", "nobody"), ("Who is it", "somebody")]
+    pq.write_table(table(passages, id=["1", "2", "3"]), source / "pool.parquet")
+    pq.write_table(table(asked, id=["1", "1"], label=[1, 0]), source / "test.parquet")
+    for name in ("train", "validation"):
+        ranked = table([(name, "because"), (name, "so")], id=["7", "7"], label=[1, 0])
+        pq.write_table(ranked, source / f"{name}.parquet")
     splits = {role: role for role in ("train", "validation", "test", "pool")}
     given = corpus(source, splits=splits, group="id", relevant_label="yes", recombined=2)
     card, pairs = pool(source, given)
-    assert pairs == passages[2:]
-    assert card["recombined"] == 0
+    assert pairs == [*passages[1:], ("is it red", "it is early"), ("is it late", "it is blue")]
+    assert card["recombined"] == 2
+
+
+def test_each_corpus_is_recombined_by_itself_and_no_pair_of_another_is_repeated(
+    source: Path,
+) -> None:
+    second = {
+        "question": ["the red cat sleeps", "the man reads"],
+        "answers": [["the car is red", "the dog"], ["he reads", "the end"]],
+    }
+    tables = {
+        "first": table(PAIRS[:3]).rename_columns(["premise", "hypothesis"]),
+        "second": pa.table(second),
+    }
+    corpora = {"mine": corpus(source)}
+    for count, (name, own) in zip((1, 5), tables.items(), strict=True):
+        (source / name).mkdir()
+        pq.write_table(own, source / name / "pool.parquet")
+        columns = dict(zip(("text_a", "text_b"), own.column_names, strict=True))
+        splits = {"pool": "pool"}
+        corpora[name] = corpus(source / name, splits=splits, recombined=count, **columns)
+    cards = cleaning.download(corpora, [*tables], "mine", ["mine"], directory=source / "out")
+    read = rows.read("general", "pool", source / "out")
+    new = list(zip(*read.texts(), strict=True))[7:]
+    # The other new pair of the first, NEAREST[0], is in the second.
+    assert new[0] == NEAREST[1]
+    assert set(new[1:]) == {
+        ("the red cat sleeps", "the end"),
+        ("the man reads", "the car is red"),
+        ("the man reads", "the dog"),
+    }
+    card = cards["general"]["splits"]["pool"]
+    assert (card["recombined"], card["left_out"]["repeated"]) == (len(new), 1)
 
 
 def test_without_the_setting_a_pool_is_as_it_was(source: Path) -> None:
