@@ -144,6 +144,8 @@ def _recombined(
             split = replace(split, corpus=corpus, table=recombine(texts, count))
             scanned = scan(split, with_questions=with_questions)
             new.append(Selection(scanned, np.ones(len(split.table), dtype=bool), {}, True))
+    if not new:
+        return []
     both = [*pool, *new]
     return clean(both, evaluation, [None] * len(both), labelled=False)[len(pool) :]
 

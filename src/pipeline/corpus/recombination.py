@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+SCHEMA = pa.schema([("text_a", pa.string()), ("text_b", pa.string())])
 WORDS_AND_SIGNS = r"\w+|[^\w\s]"
 SIMILARITIES = 4_000_000
 """How many are in memory at a time, in 8 bytes each."""
@@ -42,5 +43,4 @@ def recombine(pairs: pa.Table, count: int) -> pa.Table:
             nearest = similar[np.argsort(-row[similar], kind="stable")][:count]
             new_a += [text_a] * len(nearest)
             new_b += [texts_b[position] for position in nearest]
-    texts = (pa.array(texts, pa.string()) for texts in (new_a, new_b))
-    return pa.table(list(texts), names=["text_a", "text_b"])
+    return pa.table({"text_a": new_a, "text_b": new_b}, schema=SCHEMA)
