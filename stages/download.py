@@ -18,8 +18,7 @@ def main() -> str:
     counts = []
     for place, card in cards.items():
         for role, split in card["splits"].items():
-            new = f" ({split['recombined']:,} recombined)" if "recombined" in split else ""
-            counts.append(f"{place} {role} {split['rows']:,}{new}")
+            counts.append(f"{place} {role} {split['rows']:,}")
             if left_out := {reason: n for reason, n in split["left_out"].items() if n}:
                 reasons = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items())
                 console.say(f"{place}/{role}, rows left out: {reasons.replace('_', ' ')}.")

@@ -170,7 +170,6 @@ def test_the_library_never_imports_dvc() -> None:
         ("serving/command.py", set()),
         ("corpus/reading.py", {"download"}),
         ("corpus/columns.py", {"download"}),
-        ("corpus/recombination.py", {"download"}),
         ("pretrained.py", {"fetch_pretrained", "fetch_classifier"}),
         ("classifier.py", {"fetch_classifier"}),
         ("teacher.py", {"finetune_teacher"}),

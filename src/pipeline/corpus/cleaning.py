@@ -1,7 +1,6 @@
 """Clean corpora: one Arrow file per split, and a card that counts the rows that were left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain, compress
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import whole_directory, write_json
 from pipeline.core.rows import BATCH_ROWS, UNLABELLED, Rows
 from pipeline.corpus import reading
-from pipeline.corpus.recombination import recombine
 from pipeline.corpus.selection import (
     TEXTS,
     ScannedSplit,
@@ -61,8 +59,8 @@ def download(
     split before them has them, in the order test of the task, validation, train, pool. The general
     train split and pool also leave out the evaluation rows of the task. The other test splits leave
     out what is learned from, so that they can be added later. If a corpus has groups, all of this
-    is done to whole questions. Only some thousand rows are in memory at a time, and the texts of a
-    pool that is recombined. Raises UserError naming corpus and split.
+    is done to whole questions. Only some thousand rows are in memory at a time. Raises UserError
+    naming corpus and split.
     """
     scans: dict[tuple[str, str, bool], ScannedSplit] = {}
     used = {task, *general, *tests}
@@ -104,10 +102,6 @@ def download(
         # evaluation rows of the task.
         is_validation = role == "validation"
         select("general", role, general, role, Seen("evaluation") if is_validation else evaluation)
-        if role == "pool":
-            pool = selections["general", "pool"]
-            counts = [corpora[name].recombined for name in general]
-            pool += _recombined(pool, counts, evaluation, with_questions=with_questions)
         if is_validation:
             evaluation.add(selections["general", role])
         else:
@@ -128,26 +122,6 @@ def download(
         )
         for place, names in places.items()
     }
-
-
-def _recombined(
-    pool: list[Selection], counts: Sequence[int], evaluation: Seen, *, with_questions: bool
-) -> list[Selection]:
-    """New pairs of the texts of each corpus in ``pool``, of which evaluation splits have none."""
-    own_columns = {"text_a": "text_a", "text_b": "text_b", "label": None, "group": None}
-    new = []
-    for selection, count in zip(pool, counts, strict=True):
-        if count:
-            texts = pa.concat_tables(batch.select(TEXTS) for batch in _kept_rows(selection))
-            split = selection.scanned.split
-            corpus = split.corpus.model_copy(update=own_columns)
-            split = replace(split, corpus=corpus, table=recombine(texts, count))
-            scanned = scan(split, with_questions=with_questions)
-            new.append(Selection(scanned, np.ones(len(split.table), dtype=bool), {}, True))
-    if not new:
-        return []
-    both = [*pool, *new]
-    return clean(both, evaluation, [None] * len(both), labelled=False)[len(pool) :]
 
 
 def _write_place(
@@ -228,10 +202,8 @@ def _refuse_useless(kept: Rows) -> None:
 def _describe(kept: Rows, selections: list[Selection]) -> dict[str, Any]:
     labels = kept.labels
     counts = {name: int((labels == i).sum()) for i, name in enumerate(kept.label_names)}
-    new = [int(own.kept.sum()) for own in selections if own.recombined]
     return {
         "rows": len(kept),
-        **({"recombined": sum(new)} if new else {}),
         "left_out": {
             reason: sum(selection.left_out[reason] for selection in selections)
             for reason in selections[0].left_out

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
@@ -43,8 +43,6 @@ class Selection:
     kept: np.ndarray
     """Shape [rows], bool."""
     left_out: dict[str, int]
-    recombined: bool = False
-    """Whether the rows are new pairs of texts of the pool."""
 
 
 @dataclass
@@ -148,7 +146,7 @@ def clean(
         if cap is not None:
             mask = _sample(selection.scanned, np.flatnonzero(mask), cap)
         left_out = {reason: int(affected[own].sum()) for reason, affected in reasons.items()}
-        selections.append(replace(selection, kept=mask, left_out=left_out))
+        selections.append(Selection(selection.scanned, mask, left_out))
     return selections
 
 

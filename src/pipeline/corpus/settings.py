@@ -57,9 +57,6 @@ class Corpus(Settings):
     no validation split."""
     test_rows: Annotated[Whole, Field(ge=0)] = 0
     """The same for the test split."""
-    recombined: Annotated[Whole, Field(ge=0)] = 0
-    """How many more pairs the pool gets, at most, for each different ``text_a``: with the most
-    similar ``text_b`` that are not beside it yet. Only for corpora in ``general``."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Corpus":
@@ -76,9 +73,6 @@ class Corpus(Settings):
             require(role not in splits, f"{role}_rows", rows, f"0 if splits.{role} is given")
         expected = "0, because a soft_label is no gold label"
         require(not (self.test_rows and self.soft_label), "test_rows", self.test_rows, expected)
-        expected = "0 if there is no splits.pool, or a soft_label, which new pairs would not have"
-        has_pool = "pool" in splits and self.soft_label is None
-        require(has_pool or not self.recombined, "recombined", self.recombined, expected)
         return self
 
     @property
