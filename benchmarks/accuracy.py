@@ -1,4 +1,4 @@
-"""Students on corpora that people know: metrics/results.csv, and the table of docs/results.md.
+"""Students on corpora that people know: metrics/results.csv, and the table of README.
 
     python benchmarks/accuracy.py DIRECTORY [CORPUS ...]
 
@@ -26,6 +26,7 @@ from pipeline.core.rows import Rows
 from pipeline.evaluation import ranking
 from pipeline.evaluation.scoring import Interval
 from pipeline.logits import dumped, read_notes
+from pipeline.preflight import read_params
 from pipeline.serving.scorer import EXPORTED, INT8, Scorer
 from study.statistics import crossed_mean
 
@@ -36,42 +37,61 @@ COLUMNS = (
 )
 """``rows`` are those of the test split or, of a ranking, its questions that have right and wrong
 answers; ``labelled_rows`` are all different rows that the teachers have learned from."""
-PROFILE = ROOT / "profiles/relevance.yaml"
-TASKS = {"qnli": "qnli_8k", "wiki_qa": "wiki"}
-"""The task in the profile that has each corpus."""
+TASKS = {
+    "mnli": ("nli", "mnli"),
+    "snli": ("nli", "snli"),
+    "rte": ("rte", "rte"),
+    "qnli": ("relevance", "qnli_8k"),
+    "wiki_qa": ("relevance", "wiki"),
+    "web": ("web", "web"),
+}
+"""The profile of each corpus, and the task in it."""
 SEEDS_OF = {3: (1, 2, 3), 2: (1,)}
 """The seeds of the student, by its layers."""
 TITLES = {
+    ("mnli", "accuracy"): "MNLI matched",
+    ("snli", "accuracy"): "SNLI dev",
+    ("rte", "accuracy"): "RTE dev",
     ("qnli", "accuracy"): "QNLI dev",
     ("wiki_qa", "mean_average_precision"): "WikiQA test, MAP",
     ("wiki_qa", "mean_reciprocal_rank"): "WikiQA test, MRR",
+    ("web", "accuracy"): "web questions, test",
 }
 TEACHERS = "teachers_mean"
 SYSTEMS = (TEACHERS, "3 layers", "3 layers, int8", "2 layers", "2 layers, int8")
-PAPER = {"qnli": ("83.5", "86.4")}
+PAPER = {
+    "mnli": ("71.3", "73.9"),
+    "snli": ("78.4", "79.5"),
+    "rte": ("66.6", "67.5"),
+    "qnli": ("83.5", "86.4"),
+}
 """TMKD-base and TMKD-large (Yang et al., 2020)."""
-PLACES = ("general", "task")
-"""What teachers learn from."""
 Line = Mapping[str, object]
+
+
+def profile(corpus: str) -> Path:
+    name, _ = TASKS[corpus]
+    return ROOT / f"profiles/{name}.yaml"
 
 
 def overrides(corpus: str, layers: int, seed: int) -> list[str]:
     """What is set in the profile of ``corpus`` for one of its students."""
+    _, task = TASKS[corpus]
     own = [f"student.layers={layers}", f"++stage1.seed={seed}", f"++stage2.seed={seed}"]
-    return [f"task={TASKS[corpus]}", f"tests=[{TASKS[corpus]}]", *own]
+    return [f"task={task}", f"tests=[{task}]", *own]
 
 
 def train(corpus: str, layers: int, seed: int) -> None:
     """Run the pipeline for one student. DVC keeps what it has in common with other runs."""
     out.print(f"{corpus}: {layers} layers, seed {seed}")
-    copy(PROFILE, "params.yaml")
+    copy(profile(corpus), "params.yaml")
     words = [word for setting in overrides(corpus, layers, seed) for word in ("-S", setting)]
     subprocess.run(["dvc", "exp", "run", "--quiet", *words], check=True)
 
 
 def measure(corpus: str) -> list[Line]:
     """Train all students of a corpus, and return its lines of metrics/results.csv."""
-    task = TASKS[corpus]
+    _, task = TASKS[corpus]
     # Logits of another test set would be inputs of this one.
     rmtree("data/logits/test", ignore_errors=True)
     lines: list[Line] = []
@@ -91,14 +111,16 @@ def measure(corpus: str) -> list[Line]:
                     for score, own in of_student(test, Scorer(int8=int8)).items():
                         values.setdefault((name, score), []).append(own)
                         units = len(own)
-        labelled = len(np.union1d(*(rows.read(place, "train").ids for place in PLACES)))
+        labelled = labelled_rows()
         evaluation = json.loads(Path("metrics/evaluation.json").read_text())
         parameters = evaluation[task]["student"]["parameters"]
         for (name, score), of_seeds in values.items():
             mean = crossed_mean(np.stack(of_seeds))
             add(name, score, mean, seeds=len(of_seeds), parameters=parameters)
 
-    teachers = [read_notes(dumped(f"test/{task}", teacher)) for teacher in ("t1", "t2", "t3")]
+    teachers = [
+        read_notes(dumped(f"test/{task}", teacher)) for teacher in read_params().stage2.teachers
+    ]
     with Path("metrics/scores.csv").open(encoding="utf-8") as file:
         for given in csv.DictReader(file):
             if given["system"] == TEACHERS and (corpus, given["score"]) in TITLES:
@@ -106,6 +128,12 @@ def measure(corpus: str) -> list[Line]:
                 parameters = sum(notes.parameters for notes in teachers)
                 add(TEACHERS, given["score"], interval, seeds=1, parameters=parameters)
     return lines
+
+
+def labelled_rows() -> int:
+    """How many different rows the teachers of params.yaml have learned from."""
+    places = {teacher.corpus for teacher in read_params().teachers.values()}
+    return len(np.unique(np.concatenate([rows.read(place, "train").ids for place in places])))
 
 
 def of_student(test: Rows, scorer: Scorer) -> dict[str, np.ndarray]:

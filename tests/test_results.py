@@ -11,18 +11,20 @@ from closure import ROOT
 from dvc.utils.hydra import apply_overrides
 from exports import Export
 
+from pipeline.core import rows
 from pipeline.preflight import read_params
 from pipeline.serving.scorer import Scorer
 
 
-@pytest.mark.parametrize(("corpus", "task"), accuracy.TASKS.items())
+@pytest.mark.parametrize("corpus", accuracy.TASKS)
 def test_the_settings_of_each_run_are_valid(
-    corpus: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy(accuracy.PROFILE, tmp_path / "params.yaml")
+    copy(accuracy.profile(corpus), tmp_path / "params.yaml")
     apply_overrides(tmp_path / "params.yaml", accuracy.overrides(corpus, layers=2, seed=5))
     monkeypatch.chdir(tmp_path)
     params = read_params()
+    _, task = accuracy.TASKS[corpus]
     assert (params.task, params.tests, params.student.layers) == (task, (task,), 2)
     assert (params.stage1.seed, params.stage2.seed) == (5, 5)
 
@@ -38,6 +40,23 @@ def test_a_clone_of_another_commit_is_refused(
     monkeypatch.setattr(accuracy, "start", lambda: None)
     with pytest.raises(SystemExit, match="is not a clone of the current commit"):
         accuracy.main()
+
+
+@pytest.mark.parametrize(("corpus", "expected"), [("web", 40), ("mnli", 60), ("rte", 80)])
+def test_rows_of_all_teachers_are_counted_once(
+    corpus: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Teachers of ``web`` learn the task alone, and there are no other labelled rows."""
+    monkeypatch.chdir(tmp_path)
+    copy(accuracy.profile(corpus), "params.yaml")
+    texts = [(f"question {number}", "answer") for number in range(80)]
+    learned = {"task": texts[40:]}
+    if corpus != "web":
+        learned["general"] = texts[:60]
+    for place, pairs in learned.items():
+        made = exports.rows_of(pairs)
+        rows.write(rows.CORPORA / place / "train.arrow", [made.table], made.label_names)
+    assert accuracy.labelled_rows() == expected
 
 
 def test_a_student_is_right_where_its_class_is_the_label(exported_nli: Export) -> None:
