@@ -70,6 +70,7 @@ Line = Mapping[str, object]
 
 
 def profile(corpus: str) -> Path:
+    """The settings file of the runs of ``corpus``."""
     name, _ = TASKS[corpus]
     return ROOT / f"profiles/{name}.yaml"
 
