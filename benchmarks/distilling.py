@@ -19,7 +19,8 @@ from pipeline.core import runtime
 from pipeline.core.checkpoints import Checkpoint
 from pipeline.model.encoding import Batch, Encoded, collate, training_batches
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 from pipeline.student.losses import soft_loss
 from pipeline.training.loop import Examples, train
 from pipeline.training.optimizer import make_optimizer

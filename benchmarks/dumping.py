@@ -20,7 +20,8 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import Batch, Encoded, collate
 from pipeline.model.inference import BATCH_SIZE
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
+from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.settings import GOLDEN
 
 
 def batches_of_one_length(encoded: Encoded) -> list[Batch]:

@@ -25,7 +25,8 @@ from pipeline.corpus import cleaning
 from pipeline.corpus.settings import Corpus, Role
 from pipeline.dumping import dump
 from pipeline.model import pair_model
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
+from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.settings import GOLDEN
 
 SIZES = (10_000, 100_000, 1_000_000)
 LABEL_NAMES = ("irrelevant", "relevant")

@@ -12,7 +12,8 @@ from side_by_side import out, random_bert, start, table
 
 from pipeline.core import runtime
 from pipeline.model.encoding import Batch
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 
 LENGTH = 64
 SECONDS = 8.0

@@ -20,7 +20,8 @@ from pipeline.core.rows import Rows
 from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 from pipeline.serving.scorer import EXPORTED, Pair, Scorer
 
 SECONDS = 8.0

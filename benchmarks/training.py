@@ -38,7 +38,8 @@ from pipeline.core.checkpoints import Checkpoint
 from pipeline.core.rows import Rows
 from pipeline.model.encoding import Encoded
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 from pipeline.training.loop import Examples, train
 from pipeline.training.settings import Training
 

@@ -7,17 +7,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from pipeline.classifier import Classifier
 from pipeline.core.settings import Settings
 from pipeline.corpus.settings import Corpus
 from pipeline.export.settings import Export
+from pipeline.model.settings import Classifier, Pretrained
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.preflight import Params
-from pipeline.pretrained import Pretrained
 from pipeline.pseudo_labels.artifact import PseudoLabels
 from pipeline.student.settings import Stage, Stage1, Stage2, Student
-from pipeline.teacher import Teacher
-from pipeline.training.settings import TeacherTraining, Training
+from pipeline.training.settings import Teacher, TeacherTraining, Training
 from study.noisy.settings import NoisyStudyParams
 from study.settings import Changes, Combination, StudyParams, Table
 

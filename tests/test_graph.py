@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,7 @@ COVERED_ELSEWHERE = {
     "corpus/columns": "corpus/test_corpus.py",
     "corpus/reading": "corpus/test_corpus.py",
     "corpus/settings": "corpus/test_corpus.py",
+    "model/settings": "test_classifier.py",
     "__main__": "serving/test_command.py",
     "noisy_student/settings": "noisy_student/test_training.py",
     "pseudo_labels/artifact": "pseudo_labels/test_labelling.py",
@@ -126,7 +128,20 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_every_package_is_empty_but_for_its_modules() -> None:
-    assert all(path.read_text() == "" for path in SOURCE.rglob("__init__.py"))
+    packages = {path for path in SOURCE.rglob("__init__.py") if path.read_text()}
+    # What must happen before PyTorch is imported; it does not affect outputs.
+    assert packages == {LIBRARY / "__init__.py"}
+
+
+@pytest.mark.parametrize("module", ["pipeline.preflight", "pipeline.corpus.cleaning"])
+def test_settings_and_corpora_need_no_model_library(module: str) -> None:
+    """Importing one takes seconds, which check_params and download do not pay."""
+    code = f"import {module}, sys; print({{'torch', 'transformers'}} & {{*sys.modules}})"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": "src"}, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_every_module_has_a_test_file() -> None:
@@ -185,6 +200,7 @@ def test_the_library_never_imports_dvc() -> None:
         ("core/rows.py", set(STAGES) - {GATE}),
         ("model/encoding.py", set(STAGES) - {GATE, "download", "fetch_pretrained"}),
         ("model/loading.py", set(STAGES) - {GATE, "download"}),
+        ("model/settings.py", set(STAGES) - {GATE, "download"}),
         ("console.py", set()),
         ("preflight.py", set()),
     ],
@@ -216,12 +232,13 @@ def test_what_is_exempt_from_the_closure_cannot_decide_what_is_made() -> None:
         assert "dump" in stage or "preflight.py" in names
 
 
-IDENTITY = {f"src/pipeline/core/{name}.py" for name in ("checkpoints", "runtime")}
+IDENTITY = {f"src/pipeline/core/{name}.py" for name in ("checkpoints", "processor", "runtime")}
 CORE = {
     f"src/pipeline/core/{name}.py" for name in ("errors", "files", "rows", "settings", "tensors")
 }
 ONLY_READ = CORE | {
     "src/pipeline/logits.py",
+    "src/pipeline/model/settings.py",
     "src/pipeline/student/settings.py",
     "src/pipeline/training/settings.py",
 }
@@ -229,6 +246,7 @@ ONLY_READ_BY_NOISY_STUDENTS = {
     "src/pipeline/noisy_student/settings.py",
     "src/pipeline/pseudo_labels/artifact.py",
 }
+ONLY_READ_BY_DUMPS = {"src/pipeline/core/checkpoints.py", "src/pipeline/model/settings.py"}
 STUDY_READS = {f"src/study/{name}.py" for name in ("averaging", "cells", "settings")}
 
 
@@ -243,7 +261,7 @@ STUDY_READS = {f"src/study/{name}.py" for name in ("averaging", "cells", "settin
         ),
         ("pipeline/student/stages", (*run.CODE, stages.CODE), ONLY_READ),
         ("study/training", (*cells.CODE, "study.training"), ONLY_READ | STUDY_READS),
-        ("pipeline/dumping", dumping.CODE, CORE | {"src/pipeline/core/checkpoints.py"}),
+        ("pipeline/dumping", dumping.CODE, CORE | ONLY_READ_BY_DUMPS),
         ("study/averaging", averaging.CODE, CORE | IDENTITY),
     ],
 )

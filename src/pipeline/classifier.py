@@ -1,30 +1,14 @@
 """Ready-made classifiers, which teach as they are, without training."""
 
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from pipeline.core.errors import UserError
-from pipeline.core.settings import Text, Whole
 from pipeline.model import sequence_classifier
 from pipeline.model.loading import default_pooling, load_config, longest_input
-from pipeline.model.pair_model import GOLDEN, Card
+from pipeline.model.pair_model import Card
 from pipeline.model.sequence_classifier import NO_HEADS, class_names
-from pipeline.pretrained import Source, find, load_errors
-
-
-class Classifier(Source):
-    """An entry of ``classifiers``: a fine-tuned classifier that teaches as it is."""
-
-    label_names: dict[Text, Text] = Field(default={})
-    """Its classes as the corpora call them, by the names in its own ``id2label``.
-
-    Only names that differ are needed. A model with one output has the classes ``negative`` and
-    ``positive``; its sigmoid is the probability of the second.
-    """
-    max_length: Annotated[Whole, Field(ge=8)] | None = None
-    """Maximum number of its own tokens of a pair; default that of the student."""
+from pipeline.model.settings import GOLDEN, Classifier
+from pipeline.pretrained import find, load_errors
 
 
 def fetch(name: str, settings: Classifier, *, max_length: int, models: Path) -> tuple[str, ...]:

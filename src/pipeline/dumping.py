@@ -17,7 +17,10 @@ from pipeline.model.encoding import check_vocabulary, encode
 from pipeline.model.inference import predict
 from pipeline.model.sequence_classifier import load_teacher
 
-CODE = ("pipeline.core.runtime", "pipeline.model", "pipeline.logits", __name__)
+CODE = (
+    *("pipeline.core.processor", "pipeline.core.runtime", "pipeline.model"),
+    *("pipeline.logits", __name__),
+)
 
 PROBE = "What is a café's naïve 2nd question? It is — e.g. 東京 — an ANSWER: don't cut it!"
 

@@ -11,29 +11,24 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
-from torch.nn import ModuleDict
 
-from pipeline.classifier import Classifier
 from pipeline.core import settings
 from pipeline.core.settings import FINITE, Settings, Text, Whole, require, require_name
-from pipeline.corpus.cleaning import TASK_ROLES, general_roles
-from pipeline.corpus.settings import Corpus, Role
+from pipeline.corpus.settings import TASK_ROLES, Corpus, Role, general_roles
 from pipeline.export.settings import Export
-from pipeline.model.pair_model import GOLDEN
+from pipeline.model.settings import GOLDEN, Classifier, Pretrained, Source
 from pipeline.noisy_student.settings import NoisyStudent
-from pipeline.pretrained import Pretrained, Source
-from pipeline.student.settings import Stage1, Stage2, Student
-from pipeline.student.targets import SOFT_LABEL
-from pipeline.teacher import Teacher
+from pipeline.student.settings import SOFT_LABEL, Stage1, Stage2, Student
+from pipeline.training.settings import Teacher
 
 NAME = re.compile(r"[A-Za-z][\w-]{0,63}", re.ASCII)
 NAME_RULE = "up to 64 letters, digits, - and _ after a first letter"
 """Names become parts of paths, and of the commands that DVC gives to a shell."""
 RESERVED = (
     *(GOLDEN, SOFT_LABEL, "student", "stage1", "stage2", "stage_1"),
-    *("mean", "teachers_mean", "baseline"),
+    *("mean", "teachers_mean", "baseline", "training"),
 )
-"""Names of heads, of curves, of metrics and of the study."""
+"""Names of heads, of curves, of metrics and of the study; modules of PyTorch set ``training``."""
 OUTPUTS = (
     *("data/corpora", "data/logits", "data/pseudo_labels"),
     *("models/export", "models/pretrained", "models/student", "models/teachers"),
@@ -100,10 +95,8 @@ class Params(Settings):
         }
         for section, entries in sections.items():
             for name in entries:
-                # A head has the name of its teacher and is an attribute of a module.
-                is_reserved = name in RESERVED or hasattr(ModuleDict(), name)
                 expected = f"{NAME_RULE}, and not a reserved word"
-                allowed = NAME.fullmatch(name) and not is_reserved
+                allowed = NAME.fullmatch(name) and name not in RESERVED
                 require_name(bool(allowed), section, name, expected)
                 other = "other than those of teachers, classifiers and noisy students"
                 require_name(name not in defined, section, name, other)

@@ -6,34 +6,10 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory
-from pipeline.core.settings import Settings, Text
-from pipeline.model.loading import Pooling, from_pretrained, load_config
+from pipeline.model.loading import from_pretrained, load_config
+from pipeline.model.settings import Pretrained, Source
 
 PACKAGE = "package:"
-
-
-class Source(Settings):
-    """Where a model comes from."""
-
-    source: Text
-    """A model id on the hub, a directory, or ``package:NAME`` for weights in an installed package.
-
-    DVC does not track the files of a directory: after a change, run ``dvc repro -f`` with
-    ``fetch_pretrained`` or ``fetch_classifier``.
-    """
-    revision: Text | None = None
-    """Commit of the model on the hub."""
-
-
-class Pretrained(Source):
-    """An entry of ``pretrained``: weights and tokenizer that trainings start from."""
-
-    pooling: Pooling | None = None
-    """What heads read of a pair: ``mean`` over its tokens, ``cls`` (the first) or ``last``.
-
-    Default: what this pipeline has recorded in their ``config.json``, else what they say in
-    ``1_Pooling/config.json``, else ``last`` for decoders, else ``cls``.
-    """
 
 
 def fetch(settings: Pretrained, directory: Path) -> None:

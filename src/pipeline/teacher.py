@@ -1,7 +1,6 @@
 """Teachers: a pretrained encoder and one head, fine-tuned on gold labels."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,14 +11,7 @@ from pipeline.model.encoding import encode
 from pipeline.training.loop import Examples, Trained
 from pipeline.training.new_teacher import new_teacher
 from pipeline.training.run import restarting, train_and_save
-from pipeline.training.settings import TeacherTraining
-
-
-class Teacher(TeacherTraining):
-    """An entry of ``teachers``: a model that is fine-tuned on gold labels."""
-
-    corpus: Literal["task", "general"]
-    """Whether it learns the gold labels of the task or of the general corpus."""
+from pipeline.training.settings import Teacher
 
 
 @restarting

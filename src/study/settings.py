@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.settings import FINITE, Number, Settings, Text, Whole, require
-from pipeline.model.loading import Pooling
+from pipeline.model.settings import Pooling
 from pipeline.preflight import Params
 from pipeline.student.settings import Stage1, Stage2, Student
 from study.averaging import MEAN

@@ -11,13 +11,14 @@ from conftest import COLOURS, FILLERS, LABEL_NAMES, THINGS, rows_of
 from transformers import AutoModelForSequenceClassification
 
 from pipeline import logits
-from pipeline.classifier import Classifier, fetch
+from pipeline.classifier import fetch
 from pipeline.core.errors import UserError
 from pipeline.dumping import dump
 from pipeline.evaluation import speed
 from pipeline.logits import Artifact
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import read_card, weights_hash
+from pipeline.model.settings import Classifier
 
 TEST = rows_of(20, 1, "test/qa")
 

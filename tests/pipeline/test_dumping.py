@@ -15,7 +15,8 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
+from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.settings import GOLDEN
 
 SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "test/qa")]
 

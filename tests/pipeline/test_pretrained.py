@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from pipeline.core.errors import UserError
 from pipeline.dumping import tokenizer_hash
 from pipeline.model.loading import load_encoder
-from pipeline.pretrained import Pretrained, fetch
+from pipeline.model.settings import Pretrained
+from pipeline.pretrained import fetch
 
 
 def test_what_is_fetched_is_what_was_there(tiny_bert: Path, tmp_path: Path) -> None:

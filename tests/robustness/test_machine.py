@@ -120,6 +120,8 @@ def test_an_interrupt_at_any_time_leaves_no_traceback(seconds: float, place: Pat
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A shell lets the jobs that it starts in the background ignore it, and so their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout
     # Until this module is imported, Python starts, which is longer on a busy machine.

@@ -25,17 +25,7 @@ UNSAFE = [
 ]
 RESERVED = [
     *("golden", "soft_label", "student", "stage1", "stage2", "stage_1", "mean", "teachers_mean"),
-    *(
-        "training",
-        "keys",
-        "items",
-        "values",
-        "pop",
-        "forward",
-        "train",
-        "_modules",
-        "T_destination",
-    ),
+    *("training", "_modules"),
 ]
 """Names that would hide a head, an attribute of a module, a curve or a metric."""
 

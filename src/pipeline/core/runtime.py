@@ -1,6 +1,5 @@
 """Device, precision, processes and randomness: properties of the machine, not of an experiment."""
 
-import ctypes
 import os
 import shlex
 import signal
@@ -14,11 +13,11 @@ import torch
 from accelerate import Accelerator
 
 from pipeline import console
+from pipeline.core import processor
 from pipeline.core.errors import UserError
 
 CHECKPOINT_SECONDS = 45.0
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def run(stage: Callable[[], str]) -> None:
@@ -75,7 +74,7 @@ def _kill_with_descendants(launched: "subprocess.Popen[bytes]") -> None:
 
 def accelerator() -> Accelerator:
     """The Accelerate engine of this process, one of those that were launched together."""
-    _keep_freed_memory()
+    processor.prepare()
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision())
 
 
@@ -104,26 +103,6 @@ def precision() -> str:
 def tensor_type() -> str:
     """The type that models compute in: float32 or bfloat16."""
     return "bfloat16" if precision() == "bf16" else "float32"
-
-
-def fused_attention_is_slow() -> bool:
-    """Whether PyTorch's fused attention is slower than the plain formula.
-
-    On a CPU, its backward pass takes 14 times as long in bfloat16 as in float32.
-    """
-    return precision() == "bf16" and not torch.cuda.is_available()
-
-
-def _keep_freed_memory() -> None:
-    """Let this process keep freed memory for its next step, where malloc is that of glibc.
-
-    Otherwise most of it is returned to the kernel after each step, which then clears new pages.
-    """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        # Setting the trim threshold fixes the threshold for mmap, which older versions of glibc
-        # refuse to raise afterwards or at all. One without the other would cost time.
-        if mallopt(M_MMAP_THRESHOLD, 2**31 - 1):
-            mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def seed_step(seed: int, step: int, process: int = 0) -> None:

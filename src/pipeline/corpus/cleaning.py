@@ -22,25 +22,7 @@ from pipeline.corpus.selection import (
     clean,
     scan,
 )
-from pipeline.corpus.settings import Corpus, Role
-
-TASK_ROLES: tuple[Role, ...] = ("validation", "train")
-
-
-def general_roles(
-    corpora: Mapping[str, Corpus], general: Sequence[str], task: str
-) -> tuple[Role, ...]:
-    """The roles of the general corpus: the pool, and train and validation if it can have teachers.
-
-    For that, all its corpora need both splits and the same classes. A general corpus that is the
-    task itself has only a pool, because its labels are those of the task.
-    """
-    parts = [corpora[name] for name in general]
-    labelled = all(part.serves_as("train") and part.serves_as("validation") for part in parts)
-    same_classes = len({part.label_names for part in parts}) == 1
-    if labelled and same_classes and list(general) != [task]:
-        return ("validation", "train", "pool")
-    return ("pool",)
+from pipeline.corpus.settings import TASK_ROLES, Corpus, Role, general_roles
 
 
 def download(

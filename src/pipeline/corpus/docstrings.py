@@ -7,6 +7,7 @@ that the corpus depends on the pinned packages only.
 """
 
 import ast
+import gc
 import hashlib
 import importlib.util
 import math
@@ -52,6 +53,7 @@ CANDIDATES = 3
 """Wrong passages drawn for a question; the most similar is taken. More make it harder."""
 NEAR_DUPLICATE = 0.7
 """TF-IDF cosine above which two docstrings count as copies."""
+COMPARED_TOGETHER = 256
 HEADINGS = (
     "args|arguments|attributes|examples?|inputs?|keyword arguments|notes?|outputs?|parameters"
     "|raises|references|returns?|see also|shape|usage|warnings?|yields"
@@ -97,7 +99,8 @@ def tables() -> dict[str, pa.Table]:
 def documents(packages: Sequence[str]) -> list[Document]:
     """The docstrings of installed packages that have prose, in the order of their files."""
     files = [(package, path) for package in packages for path in _sources(package)]
-    with ProcessPoolExecutor() as pool:
+    # Trees of source are freed without the collector of cycles, which would search them all.
+    with ProcessPoolExecutor(initializer=gc.disable) as pool:
         per_file = pool.map(_documents_in, *zip(*files, strict=True), chunksize=FILES_AT_A_TIME)
         return [document for documents in per_file for document in documents]
 
@@ -166,14 +169,17 @@ def distinct(documents: list[Document]) -> list[Document]:
         if not keys & seen:
             kept.append(document)
         seen |= keys
-    # Imported here, because every stage imports this module to check settings.
-    from scipy.sparse import triu
+    # Imported here, because most corpora do not need them.
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = [f"{document.question} {document.passage}" for document in kept]
     vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
-    similar = triu(vectors @ vectors.T, k=1).tocoo()
-    copies = set(similar.col[similar.data > NEAR_DUPLICATE].tolist())
+    copies: set[int] = set()
+    # In pieces, because all pairs together would take gigabytes.
+    for start in range(0, len(kept), COMPARED_TOGETHER):
+        similar = (vectors[start : start + COMPARED_TOGETHER] @ vectors[start:].T).tocoo()
+        is_copy = (similar.data > NEAR_DUPLICATE) & (similar.col > similar.row)
+        copies |= set((start + similar.col[is_copy]).tolist())
     return [document for i, document in enumerate(kept) if i not in copies]
 
 

@@ -1,5 +1,6 @@
 """Settings of a corpus: where its rows come from and what its columns mean."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -8,6 +9,7 @@ from pipeline.core.settings import Settings, Text, Whole, require
 
 Role = Literal["test", "validation", "train", "pool"]
 """What a split may serve as."""
+TASK_ROLES: tuple[Role, ...] = ("validation", "train")
 
 
 class Corpus(Settings):
@@ -83,3 +85,19 @@ class Corpus(Settings):
 
     def serves_as(self, role: Role) -> bool:
         return role in self.splits or role in self.taken_from_train
+
+
+def general_roles(
+    corpora: Mapping[str, Corpus], general: Sequence[str], task: str
+) -> tuple[Role, ...]:
+    """The roles of the general corpus: the pool, and train and validation if it can have teachers.
+
+    For that, all its corpora need both splits and the same classes. A general corpus that is the
+    task itself has only a pool, because its labels are those of the task.
+    """
+    parts = [corpora[name] for name in general]
+    labelled = all(part.serves_as("train") and part.serves_as("validation") for part in parts)
+    same_classes = len({part.label_names for part in parts}) == 1
+    if labelled and same_classes and list(general) != [task]:
+        return ("validation", "train", "pool")
+    return ("pool",)

@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from pipeline.model.encoding import Encoded
 from pipeline.model.inference import Scorer, predict
 from pipeline.model.loading import without_pooler
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 
 ROUNDS = 3
 

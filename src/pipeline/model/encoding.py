@@ -55,24 +55,25 @@ def encode(
     Pairs above ``max_length`` tokens lose the end of the longer text first.
     """
     stop = len(rows) if stop is None else min(stop, len(rows))
-    has_types = "token_type_ids" in tokenizer.model_input_names
+    # Without the positions in the texts that ``tokenizer`` itself would ask for.
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(max_length, strategy="longest_first", direction="right")
+    backend.no_padding()
     ids, types, lengths = [], [], [np.zeros(1, dtype=np.int64)]
     for first in range(start, stop, CHUNK_ROWS):
         last = min(first + CHUNK_ROWS, stop)
         text_a, text_b = rows.texts(first, last, None if mask is None else mask[first:last])
         if not text_a:
             continue
-        encodings = tokenizer(
-            text_a, text_b, truncation="longest_first", max_length=max_length
-        ).encodings
-        ids.append(np.concatenate([np.asarray(pair.ids, dtype=np.int32) for pair in encodings]))
-        types.append(np.concatenate([np.asarray(pair.type_ids, np.uint8) for pair in encodings]))
-        lengths.append(np.array([len(pair) for pair in encodings]))
+        pairs = backend.encode_batch_fast(list(zip(text_a, text_b, strict=True)))
+        ids.append(np.concatenate([np.asarray(pair.ids, dtype=np.int32) for pair in pairs]))
+        types.append(np.concatenate([np.asarray(pair.type_ids, np.uint8) for pair in pairs]))
+        lengths.append(np.array([len(pair) for pair in pairs]))
     return Encoded(
         np.concatenate(ids),
         np.concatenate(types),
         np.cumsum(np.concatenate(lengths)),
-        has_types,
+        "token_type_ids" in tokenizer.model_input_names,
         tokenizer.pad_token_id,
     )
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
@@ -30,12 +31,14 @@ def _at_first_token(
         heads = projections.num_attention_heads
         return states.view(*states.shape[:-1], heads, -1).transpose(1, 2)
 
-    context = scaled_dot_product_attention(
-        by_head(projections.query(first)),
-        by_head(projections.key(hidden)),
-        by_head(projections.value(hidden)),
-        None if attention_mask is None else attention_mask[:, :, :1],
-        dropout_p=projections.dropout.p if layer.training else 0.0,
-    )
+    # The fused operator would be slower in training; see ``attention.py``.
+    with sdpa_kernel(SDPBackend.MATH):
+        context = scaled_dot_product_attention(
+            by_head(projections.query(first)),
+            by_head(projections.key(hidden)),
+            by_head(projections.value(hidden)),
+            None if attention_mask is None else attention_mask[:, :, :1],
+            dropout_p=projections.dropout.p if layer.training else 0.0,
+        )
     state = layer.attention.output(context.transpose(1, 2).flatten(2), first)
     return cast(Tensor, layer.feed_forward_chunk(state))

@@ -3,7 +3,7 @@
 import inspect
 import json
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -20,13 +20,12 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from pipeline.core.errors import UserError, explained
+from pipeline.model.settings import Pooling
 from pipeline.model.tokenizer import PROBE, load_tokenizer, separate_texts
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
-Pooling = Literal["mean", "cls", "last"]
-"""What a head reads of a pair: the mean over its tokens, its first or its last token."""
 POOLING_FILE = "1_Pooling/config.json"
 """Where the weights of sentence-transformers say how they are pooled."""
 INDEX = "model.safetensors.index.json"

@@ -11,15 +11,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.core import runtime
 from pipeline.core.errors import UserError, explained
 from pipeline.core.files import file_hash, read_json, whole_directory, write_json
+from pipeline.model.attention import fit_attention
 from pipeline.model.encoding import Batch
 from pipeline.model.first_token import only_first_token
-from pipeline.model.loading import Pooling, load_encoder, remedy
-
-GOLDEN = "golden"
-"""The head that learns from gold labels. Every other head has the name of its teacher."""
+from pipeline.model.loading import load_encoder, remedy
+from pipeline.model.settings import Pooling
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,14 @@ class Card:
     """Whether its loss was still falling steeply when its training ended."""
 
 
+class Heads(nn.ModuleDict):
+    """Heads by name, which may be that of a method of modules, such as ``train``."""
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        assert module
+        self._modules[name] = module
+
+
 class PairModel(nn.Module):
     """Scores text pairs. Each head reads the states of the encoder as ``pool`` combines them."""
 
@@ -64,11 +70,9 @@ class PairModel(nn.Module):
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
         self.classes = classes
-        self.heads = nn.ModuleDict({name: self._new_head(head_layers) for name in heads})
+        self.heads = Heads({name: self._new_head(head_layers) for name in heads})
         if encoder.config.head_pooling == "cls":
             only_first_token(encoder)
-        if runtime.fused_attention_is_slow():
-            encoder.set_attn_implementation("eager")
 
     def _new_head(self, fully_connected: int) -> nn.Sequential:
         """A head of so many fully connected layers with ReLU between them."""
@@ -86,6 +90,7 @@ class PairModel(nn.Module):
 
     def forward(self, batch: Batch, heads: Sequence[str]) -> Tensor:
         """Logits of the named heads, float32 of shape [rows, heads, classes]."""
+        fit_attention(self.encoder, batch["input_ids"])
         hidden = self.encoder(**batch).last_hidden_state
         pooled = pool(hidden, batch["attention_mask"], self.encoder.config.head_pooling)
         state = self.dropout(pooled)

@@ -16,6 +16,7 @@ from transformers import (
 from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory, write_json
 from pipeline.model import pair_model
+from pipeline.model.attention import fit_attention
 from pipeline.model.encoding import Batch
 from pipeline.model.loading import is_decoder, load_config, load_weights, read_probe, remedy
 from pipeline.model.pair_model import Card, PairModel
@@ -41,6 +42,7 @@ class SequenceClassifier(nn.Module):
         The single logit of a reranker counts as two, of which the first is 0, so that the softmax
         of both is the sigmoid of the one.
         """
+        fit_attention(self.encoder, batch["input_ids"])
         logits: Tensor = self.encoder(**batch).logits.float()
         if logits.shape[-1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)

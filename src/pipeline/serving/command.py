@@ -95,7 +95,7 @@ def _rank(given: argparse.Namespace) -> None:
 
 
 def _predict(given: argparse.Namespace) -> None:
-    scorer = Scorer(given.model, int8=given.int8, threads=given.threads)
+    scorer = Scorer(given.model, int8=given.int8, threads=given.threads, yielding=True)
     source = pairs.read(given.pairs)
     columns = pairs.text_columns(source, given.columns)
     scores = [f"score_{name}" for name in scorer.label_names]

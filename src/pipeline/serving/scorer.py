@@ -32,9 +32,18 @@ class Scorer:
     """The classes, in the order of ``probabilities``."""
 
     def __init__(
-        self, directory: Path = EXPORTED, *, int8: bool = False, threads: int | None = None
+        self,
+        directory: Path = EXPORTED,
+        *,
+        int8: bool = False,
+        threads: int | None = None,
+        yielding: bool = False,
     ) -> None:
         """Load the student in ``directory``, which runs on ``threads`` (None: all cores).
+
+        Threads that wait for each other keep their cores busy, which is faster for single pairs.
+        ``yielding`` threads leave them to other work on the machine, which otherwise slows down
+        this work as well.
 
         Raises UserError if there is none, if it is damaged, or if ``int8`` was not shipped.
         """
@@ -55,6 +64,8 @@ class Scorer:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads or 0
             options.log_severity_level = 3
+            if yielding:
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )

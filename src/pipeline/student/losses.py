@@ -4,13 +4,11 @@
 ``docs/method.md`` explains the formulas and the conventions of the two soft losses.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-SoftLoss = Literal["mse", "kl"]
+from pipeline.student.settings import SoftLoss
 
 
 def soft_loss(student: Tensor, teacher: Tensor, kind: SoftLoss, *, temperature: float) -> Tensor:

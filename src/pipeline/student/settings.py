@@ -1,12 +1,15 @@
 """Settings of the student and its two stages."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.core.settings import FINITE, Flag, Settings, Text, Whole, require
-from pipeline.student.losses import SoftLoss
 from pipeline.training.settings import Training
+
+SOFT_LABEL = "soft_label"
+"""The head that learns the soft labels of the corpus."""
+SoftLoss = Literal["mse", "kl"]
 
 
 class Student(Settings):

@@ -17,7 +17,8 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import encode
 from pipeline.model.inference import mean_probability
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, Card, PairModel, reorder_classes
+from pipeline.model.pair_model import Card, PairModel, reorder_classes
+from pipeline.model.settings import GOLDEN
 from pipeline.student.losses import soft_loss, student_loss
 from pipeline.student.settings import Stage1, Stage2, Student
 from pipeline.student.targets import (

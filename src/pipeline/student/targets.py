@@ -10,10 +10,8 @@ from pipeline import console, logits
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
 from pipeline.logits import Artifact, TeacherIdentity
-from pipeline.student.settings import Stage
+from pipeline.student.settings import SOFT_LABEL, Stage
 
-SOFT_LABEL = "soft_label"
-"""The head that learns the soft labels of the corpus."""
 LEAST_PROBABILITY = 1e-4
 """A soft label of 0 counts as this much, because a logit must be finite."""
 HELD_OUT = 20

@@ -10,8 +10,9 @@ from pipeline.core import runtime
 from pipeline.core.errors import explained
 from pipeline.core.rows import class_order
 from pipeline.model.loading import load_encoder, remedy
-from pipeline.model.pair_model import GOLDEN, Card, PairModel, read_card, reorder_classes
+from pipeline.model.pair_model import Card, PairModel, read_card, reorder_classes
 from pipeline.model.sequence_classifier import NO_HEADS
+from pipeline.model.settings import GOLDEN
 from pipeline.training.settings import TeacherTraining
 
 

@@ -17,7 +17,10 @@ from pipeline.training.calibration import fit_temperature
 from pipeline.training.loop import EpochOf, Examples, Loss, Trained, train
 from pipeline.training.settings import Training
 
-CODE = ("pipeline.core.checkpoints", "pipeline.core.runtime", "pipeline.model", "pipeline.training")
+CODE = (
+    *(f"pipeline.core.{name}" for name in ("checkpoints", "processor", "runtime")),
+    *("pipeline.model", "pipeline.training"),
+)
 """The code that determines the result of every training."""
 
 First = TypeVar("First")

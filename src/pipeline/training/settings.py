@@ -43,3 +43,10 @@ class TeacherTraining(Training):
     than its teacher."""
     max_length: Annotated[Whole, Field(ge=8)] | None = None
     """Maximum number of its own tokens of a pair; default that of the student."""
+
+
+class Teacher(TeacherTraining):
+    """An entry of ``teachers``: a model that is fine-tuned on gold labels."""
+
+    corpus: Literal["task", "general"]
+    """Whether it learns the gold labels of the task or of the general corpus."""

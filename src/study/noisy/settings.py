@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.settings import Settings, Text, Whole
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.preflight import NAME, NAME_RULE, Params
-from pipeline.teacher import Teacher
+from pipeline.training.settings import Teacher
 
 FILE = Path("study/noisy/params.yaml")
 TEACHER = "teacher"

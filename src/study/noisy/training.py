@@ -21,7 +21,8 @@ from pipeline.noisy_student.training import train_noisy_student
 from pipeline.preflight import Params
 from pipeline.pseudo_labels import artifact
 from pipeline.pseudo_labels.labelling import pseudo_label
-from pipeline.teacher import Teacher, finetune_teacher
+from pipeline.teacher import finetune_teacher
+from pipeline.training.settings import Teacher
 from study.noisy.cells import (
     PREDICTIONS,
     WORK,

@@ -1,7 +1,4 @@
-"""Precision by device, and memory settings of malloc. Processes are tested in tests/stages."""
-
-import ctypes
-from types import SimpleNamespace
+"""Precision by device. Processes are tested in tests/stages."""
 
 import pytest
 import torch
@@ -31,22 +28,6 @@ def test_an_unknown_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
     with pytest.raises(UserError, match="is 'fp16', but must be 'no' or 'bf16'"):
         runtime.precision()
-
-
-@pytest.mark.parametrize(("accepted", "calls"), [(1, [-3, -1]), (0, [-3])])
-def test_the_trim_threshold_is_set_only_if_the_mmap_threshold_was_accepted(
-    accepted: int, calls: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parameters: list[int] = []
-
-    def mallopt(parameter: int, value: int) -> int:
-        parameters.append(parameter)
-        return accepted
-
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
-    runtime._keep_freed_memory()
-    assert parameters == calls
 
 
 def test_the_randomness_of_a_step_depends_on_seed_step_and_process() -> None:

@@ -69,7 +69,11 @@ def test_a_package_that_is_not_installed_is_named() -> None:
         docstrings.documents(["nowhere"])
 
 
-def test_copies_under_other_names_and_in_other_words_are_dropped() -> None:
+@pytest.mark.parametrize("together", [1, 2, 256])
+def test_copies_under_other_names_and_in_other_words_are_dropped(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docstrings, "COMPARED_TOGETHER", together)
     text = "It is found by repeated division, which takes few steps even for very large numbers."
     original = docstrings.Document("a", "Return the greatest common divisor.", text)
     same_question = docstrings.Document("b", "return the Greatest common divisor", "Other " * 12)

@@ -28,8 +28,9 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import collate, encode
 from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder, longest_input
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
-from pipeline.pretrained import Pretrained, fetch
+from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.settings import GOLDEN, Pretrained
+from pipeline.pretrained import fetch
 from pipeline.training.vocabulary import only_tokens_of
 
 WORDS = [*COLOURS, *THINGS, *FILLERS]

@@ -45,6 +45,18 @@ def test_a_saved_model_comes_back_with_its_logits_card_and_hash(
     assert pair_model.weights_hash(tmp_path / "m2") != before
 
 
+def test_a_head_may_be_called_like_a_method_of_modules(tiny_bert: Path, tmp_path: Path) -> None:
+    encoder, tokenizer = load_encoder(tiny_bert)
+    heads = ("train", "keys", "forward", "pop", "T_destination", "type", "float")
+    model = PairModel(encoder, heads, head_layers=1, classes=2, dropout=0.0).train()
+    model(batch(tiny_bert), heads).sum().backward()
+    card = Card(("irrelevant", "relevant"), 16, 1, heads)
+    pair_model.save(tmp_path / "m", model, tokenizer, card=card)
+    again, _, _ = pair_model.load(tmp_path / "m")
+    inputs = batch(tiny_bert)
+    torch.testing.assert_close(again.eval()(inputs, heads), model.eval()(inputs, heads))
+
+
 def test_the_encoder_of_a_saved_model_loads_with_transformers_alone(
     tiny_bert: Path, tmp_path: Path
 ) -> None:
@@ -107,16 +119,3 @@ def test_classes_of_a_head_are_put_in_another_order(tiny_bert: Path) -> None:
     before = model(inputs, ["t1"])
     pair_model.reorder_classes(model.heads["t1"], [1, 0])
     torch.testing.assert_close(model(inputs, ["t1"]), before.flip(-1))
-
-
-@pytest.mark.parametrize(
-    ("precision", "gpu", "attention"),
-    [("no", False, "sdpa"), ("bf16", False, "eager"), ("bf16", True, "sdpa")],
-)
-def test_the_attention_is_the_fast_one_of_device_and_precision(
-    precision: str, gpu: bool, attention: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
-    assert model_of(tiny_bert).encoder.config._attn_implementation == attention

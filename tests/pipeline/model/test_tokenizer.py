@@ -12,7 +12,8 @@ from transformers import AutoModel, AutoTokenizer
 from pipeline.core.errors import UserError
 from pipeline.model.encoding import check_vocabulary, encode
 from pipeline.model.loading import load_encoder
-from pipeline.pretrained import Pretrained, fetch
+from pipeline.model.settings import Pretrained
+from pipeline.pretrained import fetch
 
 WORDS = [*COLOURS, *THINGS, *FILLERS]
 

@@ -21,8 +21,9 @@ from pipeline.model.encoding import encode
 from pipeline.model.inference import predict
 from pipeline.noisy_student.settings import NoisyStudent
 from pipeline.noisy_student.training import loss, targets_of, train_noisy_student
-from pipeline.teacher import Teacher, finetune_teacher
+from pipeline.teacher import finetune_teacher
 from pipeline.training.loop import Trained
+from pipeline.training.settings import Teacher
 
 GOLD, VALIDATION = rows_of(40), rows_of(40, 1, "task/validation")
 NO_NOISE: dict[str, Any] = {"dropout": 0.0, "stochastic_depth": 0.0, "cutoff": 0.0}

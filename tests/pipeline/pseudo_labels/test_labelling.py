@@ -22,8 +22,9 @@ from pipeline.model.inference import predict
 from pipeline.pseudo_labels import artifact
 from pipeline.pseudo_labels.artifact import Card, PseudoLabels
 from pipeline.pseudo_labels.labelling import pseudo_label
-from pipeline.teacher import Teacher, finetune_teacher
+from pipeline.teacher import finetune_teacher
 from pipeline.training.calibration import fit_temperature
+from pipeline.training.settings import Teacher
 
 GOLD, VALIDATION = rows_of(60), rows_of(60, 1, "task/validation")
 NEW = rows_of(200, 2, "general/pool")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import exports
 import numpy as np
+import onnxruntime
 import pytest
 from closure import SOURCE
 from exports import Export
@@ -42,6 +43,23 @@ def test_many_pairs_are_tokenised_piece_by_piece_and_score_the_same(
     before = own.probabilities(PAIRS)
     monkeypatch.setattr(scorer, "SORTED_TOGETHER", 16)
     assert np.abs(own.probabilities(PAIRS) - before).max() < 1e-6
+
+
+def test_threads_that_yield_score_the_same(
+    exported: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries: list[tuple[str, str]] = []
+
+    class Options(onnxruntime.SessionOptions):
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            entries.append((key, value))
+            super().add_session_config_entry(key, value)
+
+    expected = Scorer(exported.directory).logits(PAIRS)
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    yielding = Scorer(exported.directory, yielding=True)
+    assert entries == [("session.intra_op.allow_spinning", "0")]
+    assert yielding.logits(PAIRS).tolist() == expected.tolist()
 
 
 def test_passages_are_ranked_by_the_second_class(exported: Export) -> None:

@@ -10,7 +10,8 @@ from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss, mean_squared_error
 
-from pipeline.student.losses import SoftLoss, soft_loss, student_loss
+from pipeline.student.losses import soft_loss, student_loss
+from pipeline.student.settings import SoftLoss
 
 STUDENT = torch.tensor([[[1.0, -1.0], [0.5, 0.0]], [[2.0, 0.0], [0.0, 3.0]]])
 TEACHER = torch.tensor([[[2.0, -3.0], [0.5, 1.0]], [[2.0, 1.0], [-1.0, 1.0]]])

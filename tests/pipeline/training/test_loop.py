@@ -15,7 +15,8 @@ from pipeline.core import runtime
 from pipeline.core.errors import UserError
 from pipeline.model.encoding import encode
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, Card, PairModel
+from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.settings import GOLDEN
 from pipeline.training.loop import Epoch, Examples
 from pipeline.training.run import train_and_save
 from pipeline.training.settings import Training

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from pipeline.core import settings
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
-from pipeline.teacher import Teacher, finetune_teacher
+from pipeline.teacher import finetune_teacher
+from pipeline.training.settings import Teacher
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 from pipeline.training.optimizer import learning_rate_factor, make_optimizer
 from pipeline.training.settings import Training
 

@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from pipeline.model import pair_model
-from pipeline.pretrained import Pretrained, fetch
-from pipeline.teacher import Teacher, finetune_teacher
+from pipeline.model.settings import Pretrained
+from pipeline.pretrained import fetch
+from pipeline.teacher import finetune_teacher
 from pipeline.training import curves
 from pipeline.training.loop import Trained
 from pipeline.training.run import restarting
-from pipeline.training.settings import Training
+from pipeline.training.settings import Teacher, Training
 
 TRAINING = rows_of(64)
 VALIDATION = rows_of(24, 1)

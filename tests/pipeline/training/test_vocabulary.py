@@ -14,7 +14,8 @@ from transformers import XGLMConfig, XGLMModel
 from pipeline.core import runtime
 from pipeline.model.encoding import Encoded, collate, encode
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import GOLDEN, PairModel
+from pipeline.model.pair_model import PairModel
+from pipeline.model.settings import GOLDEN
 from pipeline.training.optimizer import make_optimizer
 from pipeline.training.settings import Training
 from pipeline.training.vocabulary import only_tokens_of
