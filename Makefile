@@ -20,6 +20,7 @@ deck: install             ## an earlier, smaller experiment again: four tasks, f
 try: install              ## a page on this machine on which to try the exported student
 	python -m pipeline page
 
+bench: export GOMP_SPINCOUNT ?= 2000
 bench: $(VENV)/bench      ## speed, side by side with peers: half an hour on two cores
 	dvc repro
 	python benchmarks/training.py

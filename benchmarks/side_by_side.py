@@ -46,6 +46,10 @@ def start() -> None:
     else:
         device = f"{torch.get_num_threads()} threads of {processor()}"
     out.print(f"{Path(sys.argv[0]).stem} on {device}, torch {torch.__version__}, {kind}")
+    runtime.accelerator()
+    products = "oneDNN" if torch.get_float32_matmul_precision() == "medium" else "MKL"
+    spins = os.environ.get("GOMP_SPINCOUNT", "as many spins as OpenMP likes")
+    out.print(f"Products in float32 by {products}; waiting threads spin: {spins}")
 
 
 def take_turns(contenders: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:

@@ -17,10 +17,10 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Encoded:
-    """The tokens of all rows, one row after another, without padding: 5 bytes a token."""
+    """The tokens of all rows, one row after another, without padding: 3 or 5 bytes a token."""
 
     ids: np.ndarray
-    """Shape [tokens], int32."""
+    """Shape [tokens], uint16 or, for a vocabulary of more than 65,536 tokens, int32."""
     types: np.ndarray
     """Shape [tokens], uint8: 0 for the first text, 1 for the second."""
     offsets: np.ndarray
@@ -59,6 +59,8 @@ def encode(
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(max_length, strategy="longest_first", direction="right")
     backend.no_padding()
+    highest = max(tokenizer.get_vocab().values())
+    dtype = np.uint16 if highest < 2**16 else np.int32
     ids, types, lengths = [], [], [np.zeros(1, dtype=np.int64)]
     for first in range(start, stop, CHUNK_ROWS):
         last = min(first + CHUNK_ROWS, stop)
@@ -66,7 +68,7 @@ def encode(
         if not text_a:
             continue
         pairs = backend.encode_batch_fast(list(zip(text_a, text_b, strict=True)))
-        ids.append(np.concatenate([np.asarray(pair.ids, dtype=np.int32) for pair in pairs]))
+        ids.append(np.concatenate([np.asarray(pair.ids, dtype) for pair in pairs]))
         types.append(np.concatenate([np.asarray(pair.type_ids, np.uint8) for pair in pairs]))
         lengths.append(np.array([len(pair) for pair in pairs]))
     return Encoded(

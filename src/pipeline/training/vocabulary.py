@@ -32,7 +32,7 @@ def only_tokens_of(model: PairModel, *encoded: Encoded) -> Iterator[list[Encoded
     occurs[encoded[0].pad_id] = True
     for tokens in encoded:
         occurs[tokens.ids] = True
-    new_numbers = (occurs.cumsum() - 1).astype(np.int32)
+    new_numbers = (occurs.cumsum() - 1).astype(encoded[0].ids.dtype)
     kept = torch.from_numpy(np.flatnonzero(occurs)).to(whole.weight.device)
     # A copy, because some architectures have a table of their own kind, which scales what it gives.
     part = copy.copy(whole)
