@@ -35,7 +35,7 @@ test: $(VENV)/dev         ## lint, types and all tests
 	ruff check
 	ruff format --check
 	mypy
-	pytest -n 2 --dist loadfile --no-loadscope-reorder
+	pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 docs: install             ## generate docs/settings.md and the schemas of the settings files
 	python docs/generate.py

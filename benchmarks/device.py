@@ -3,6 +3,7 @@
 In a clone of this checkout, in about ten minutes; without a GPU, it compares the CPU with itself.
 """
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ WAYS: dict[str, Mapping[str, str]] = {
 }
 if torch.cuda.device_count() != 1:
     # Two processes of torch.distributed cannot share one GPU.
-    two = {**FLOAT32, "TMKD_LAUNCHER": "torchrun --nproc-per-node=2"}
+    torchrun = f"{shlex.quote(sys.executable)} -m torch.distributed.run"
+    two = {**FLOAT32, "TMKD_LAUNCHER": f"{torchrun} --nproc-per-node=2"}
     WAYS["float32, two processes"] = two
 
 
@@ -35,7 +37,7 @@ def run(directory: Path, script: str, *arguments: str, **variables: str) -> floa
     """Seconds of a script of ``directory``, with more environment variables."""
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, script, *arguments],
+        ["python", script, *arguments],
         cwd=directory,
         env={**environ, **variables},
         check=True,

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import device
 import pytest
+from project import environment
 
 
 @pytest.mark.slow
 def test_a_device_is_compared_with_the_cpu(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
     place = shutil.copytree(uninterrupted, tmp_path / "place")
     weights, expected = device.resumed(place, "t1")
     assert device.largest_difference(weights, expected) == 0

@@ -186,6 +186,9 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = project.create(root / "project", tiny_params(root, bert))
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "benchmarks", directory / "benchmarks", ignore=ignored)
+    # Two seeds, to save time.
+    table = directory / "benchmarks/accuracy.py"
+    table.write_text(table.read_text().replace("3: (1, 2, 3)", "3: (1, 2)"))
     for profile in PROFILES:
         text = profile.read_text()
         for old, new in (
@@ -227,8 +230,10 @@ def commands_of_results(word: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_the_commands_that_run_one_profile(stand_in: Path) -> None:
-    for command in commands_of_results("profiles/web.yaml"):
+def test_the_commands_that_run_a_profile(stand_in: Path) -> None:
+    # The first and the last profile, to save time.
+    script = commands_of_results("profiles/web.yaml")
+    for command in [*script[:2], *script[-2:]]:
         output = run(stand_in, *command)
         if "exp" in command:
             assert "finetune_student" in stages_run(output)
@@ -251,7 +256,7 @@ def test_the_command_that_makes_the_table(stand_in: Path) -> None:
     trained = sum(json.loads(card.read_text())["splits"]["train"]["rows"] for card in cards)
     for line in lines:
         assert line["labelled_rows"] == str(trained)
-        assert line["seeds"] == ("3" if str(line["system"]).startswith("3 layers") else "1")
+        assert line["seeds"] == ("2" if str(line["system"]).startswith("3 layers") else "1")
         if line["system"] == "2 layers":
             (given,) = [one for one in scores if f"student,{line['score']}," in one]
             assert float(given.split(",")[3]) == pytest.approx(float(str(line["value"])), abs=1e-4)

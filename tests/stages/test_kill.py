@@ -31,12 +31,12 @@ def test_a_killed_stage_resumes_and_ends_the_same(
     assert not list(place.glob(".resume/**/*.safetensors"))
 
 
-WRITTEN = ["config.json", "2_Dense/model.safetensors", "onnx/model.onnx", "README.md"]
+WRITTEN = ["config.json", "README.md"]
 
 
 @pytest.mark.parametrize("file", WRITTEN)
 def test_a_killed_export_leaves_no_half_directory(file: str, finished: Path, place: Path) -> None:
-    """Killed when it has written ``file``, one of the first to the last."""
+    """Killed when it has written ``file``, the first or the last."""
     models = place / "models"
     shutil.rmtree(models / "export")
     process = subprocess.Popen(

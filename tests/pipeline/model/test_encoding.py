@@ -1,10 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import rows_of
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from pipeline.core.rows import Rows
 from pipeline.model import encoding
 from pipeline.model.encoding import collate, encode, scoring_batches, training_batches
 
@@ -27,6 +31,22 @@ def test_batches_hold_what_the_tokenizer_itself_makes_of_the_pairs(tiny_bert: Pa
         assert set(batch) == set(expected)
         for name, values in batch.items():
             assert values.tolist() == expected[name].tolist(), name
+
+
+@pytest.mark.parametrize(("words", "dtype"), [(65_533, np.uint16), (65_534, np.int32)])
+def test_a_token_takes_two_bytes_unless_the_vocabulary_is_too_large(
+    words: int, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {
+        word: i for i, word in enumerate(["[PAD]", "[UNK]", "[SEP]", *map(str, range(words))])
+    }
+    backend = Tokenizer(WordLevel(numbers, unk_token="[UNK]"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")
+    last = str(words - 1)
+    table = pa.table({"text_a": [last], "text_b": ["0"], "label": [0]})
+    encoded = encode(tokenizer, Rows("task/train", table, ("a", "b")), 8)
+    assert encoded.ids.dtype == dtype
+    assert collate(encoded, np.array([0]))["input_ids"].tolist() == [[words + 2, 3]]
 
 
 def test_a_slice_of_rows_encodes_as_it_does_among_all(
