@@ -16,12 +16,18 @@ def main() -> str:
         params.corpora, params.general, params.task, params.tests, directory=CORPORA
     )
     counts = []
+    said: set[str] = set()
     for place, card in cards.items():
         for role, split in card["splits"].items():
             counts.append(f"{place} {role} {split['rows']:,}")
             if left_out := {reason: n for reason, n in split["left_out"].items() if n}:
                 reasons = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items())
                 console.say(f"{place}/{role}, rows left out: {reasons.replace('_', ' ')}.")
+            if (place, role) != ("general", "pool"):
+                meanings = [f"{own} is '{name}'" for own, name in split["labels_read_as"].items()]
+                said.update([f"labels read by number: {', '.join(meanings)}."] if meanings else [])
+    for sentence in sorted(said):
+        console.say(sentence)
     _retire_results({split["fingerprint"] for split in cards["test"]["splits"].values()})
     return f"corpora: {', '.join(counts)} rows"
 

@@ -6,7 +6,7 @@ import _path
 from pipeline import console
 from pipeline.core import rows
 from pipeline.core.files import write_csv, write_json, write_text
-from pipeline.evaluation import predictions, report
+from pipeline.evaluation import report
 from pipeline.evaluation.comparison import evaluate
 from pipeline.logits import dumped
 from pipeline.preflight import read_params
@@ -18,6 +18,7 @@ def main() -> str:
         evaluate(
             rows.read("test", test),
             [dumped(f"test/{test}", teacher) for teacher in params.stage2.teachers],
+            is_task=test == params.task,
             stage1=Path("models/student/stage1"),
             stage2=Path("models/student/stage2"),
         )
@@ -35,7 +36,9 @@ def main() -> str:
         lines = [line for evaluation in evaluations for line in table(evaluation)]
         write_csv(metrics / f"{name}.csv", columns, lines)
     rows_of_all = [line for evaluation in evaluations for line in evaluation.predictions]
-    write_csv(Path("data/predictions.csv"), predictions.COLUMNS, rows_of_all)
+    # Test sets may have different classes.
+    empty = {column: "" for line in rows_of_all for column in line}
+    write_csv(Path("data/predictions.csv"), list(empty), [empty | line for line in rows_of_all])
     console.say(results)
     return "evaluation: metrics/results.md, evaluation.json, scores.csv; data/predictions.csv"
 

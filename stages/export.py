@@ -15,11 +15,13 @@ from pipeline.serving.scorer import EXPORTED
 def main() -> str:
     params = read_params()
     metrics = Path("metrics")
+    task = params.corpora[params.task]
     exported = export(
         Path("models/student/stage2"),
         stage1=Path("models/student/stage1") if params.stage2.from_stage1 else None,
         settings=params.export,
-        relevant_label=params.corpora[params.task].relevant_label,
+        relevant_label=task.relevant_label,
+        text_columns=(task.text_a, task.text_b),
         validation=rows.read("task", "validation"),
         pool=rows.read("general", "pool"),
         metrics=metrics,
@@ -29,7 +31,9 @@ def main() -> str:
     write_json(metrics / "export.json", summary(exported))
     gate = exported.gate
     int8 = "int8 is not shipped" if gate.refusal else f"int8 agrees on {gate.agreement:.1%} of rows"
-    return f"export: {EXPORTED}, {int8}"
+    names = exported.label_names
+    scored = f"its score is the probability of '{names[1]}', " if len(names) == 2 else ""
+    return f"export: {EXPORTED}, {scored}{int8}"
 
 
 if __name__ == "__main__":

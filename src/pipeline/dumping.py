@@ -12,7 +12,7 @@ from pipeline.core import runtime
 from pipeline.core.checkpoints import ROOT, run_identity
 from pipeline.core.rows import Rows
 from pipeline.logits import Notes, TeacherIdentity
-from pipeline.model import pair_model
+from pipeline.model import pair_model, text_fit
 from pipeline.model.encoding import check_vocabulary, encode
 from pipeline.model.inference import predict
 from pipeline.model.sequence_classifier import load_teacher
@@ -51,6 +51,8 @@ def dump(
         "float32" if in_float32 else runtime.tensor_type(),
         card.label_names,
     )
+    for rows in splits:
+        text_fit.say(tokenizer, rows, card.max_length)
     timed = encode(tokenizer, splits[-1], card.max_length, stop=logits.TIMED_ROWS)
     check_vocabulary(tokenizer, timed, splits[-1].name)
     notes = Notes(
@@ -59,6 +61,7 @@ def dump(
         tuple(timed.lengths.tolist()),
         card.failed,
         card.still_falling,
+        card.gold,
     )
     fingerprints = [rows.fingerprint for rows in splits]
     run = run_identity((identity, notes, fingerprints), code=CODE)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ class Notes:
     failed: bool
     still_falling: bool = False
     """Both are what the card of a model says of its training."""
+    gold: dict[str, str] = field(default_factory=dict)
+    """By place and split, the ``gold_hash`` of the rows whose labels the teacher has learned."""
 
 
 def dumped(place: str, teacher: str) -> Artifact:

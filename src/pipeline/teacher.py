@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.core.rows import Rows
+from pipeline.model import text_fit
 from pipeline.model.encoding import encode
 from pipeline.training.loop import Examples, Trained
 from pipeline.training.new_teacher import new_teacher
@@ -29,9 +30,9 @@ def finetune_teacher(
     It starts as ``new_teacher`` says and is saved to ``models/teachers/<name>``. Losses of its
     curve are cross-entropies, in nats per row.
     """
-    model, tokenizer, card = new_teacher(
-        settings, training.label_names, max_length=max_length, models=models
-    )
+    model, tokenizer, card = new_teacher(settings, training, max_length=max_length, models=models)
+
+    text_fit.say(tokenizer, training, card.max_length)
 
     def examples(rows: Rows) -> Examples:
         no_teachers = torch.empty(len(rows), 0, model.classes)

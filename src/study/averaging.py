@@ -96,6 +96,7 @@ def average(place: str, teachers: Sequence[str]) -> int:
             encoder={},
             lengths=(),
             failed=any(notes.failed for notes in all_notes),
+            gold={name: learned for notes in all_notes for name, learned in notes.gold.items()},
         ),
         score=mean,
         parts=parts,

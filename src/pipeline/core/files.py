@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 from pipeline.core.errors import explained
 
 Content = TypeVar("Content")
+QUEUED = (".dvc", "tmp", "exps")
+"""The directory in which DVC runs experiments of ``--temp`` and ``--queue``."""
 
 
 def file_hash(*paths: Path) -> str:
@@ -26,6 +28,20 @@ def file_hash(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def source_path(source: str) -> Path:
+    """The path that a setting names as its source.
+
+    A path that does not exist here is looked for in the project that an experiment was queued in,
+    because ``dvc exp run --temp`` and ``--queue`` run in a directory below its ``.dvc``.
+    """
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if directory.parts[-3:] == QUEUED and not Path(source).exists():
+            queued_in = directory.parents[2] / source
+            return queued_in if queued_in.exists() else Path(source)
+    return Path(source)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -33,6 +33,8 @@ class Rows:
     label_names: tuple[str, ...]
     relevant_label: str | None = None
     """The class of the right answers, in a test set whose questions are ranked."""
+    merged: Mapping[str, str] = field(default_factory=dict)
+    """Classes that count as another one in the scores of a test set."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -72,6 +74,14 @@ class Rows:
         groups: list[str] = self.table["group"].to_pylist()
         return groups
 
+    def with_merged_classes(self) -> "Rows":
+        """The same rows with fewer classes, as ``merged`` says."""
+        names = tuple(name for name in self.label_names if name not in self.merged)
+        to = np.array([names.index(self.merged.get(name, name)) for name in self.label_names])
+        place = self.table.column_names.index("label")
+        table = self.table.set_column(place, "label", pa.array(to[self.labels]))
+        return replace(self, table=table, label_names=names, merged={})
+
     @property
     def ids(self) -> np.ndarray:
         """The ``row_ids``, shape [rows]."""
@@ -81,6 +91,14 @@ class Rows:
     def fingerprint(self) -> str:
         """A hash over the ordered row ids. It changes with any text and with the order."""
         return fingerprint(self._pieces_of_ids())
+
+    @property
+    def gold_hash(self) -> str:
+        """A hash over the rows and their labels, in order."""
+        digest = hashlib.blake2b(self.fingerprint.encode(), digest_size=16)
+        digest.update(json.dumps(self.label_names).encode())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
 
     def _pieces_of_ids(self) -> Iterator[np.ndarray]:
         return map(row_ids, self.table.to_batches(max_chunksize=BATCH_ROWS))
@@ -119,6 +137,7 @@ def write(
     label_names: Sequence[str],
     *,
     relevant_label: str | None = None,
+    merged: Mapping[str, str] | None = None,
 ) -> None:
     """Write ``tables`` (one or more, of one schema) and the label names as an Arrow file.
 
@@ -129,6 +148,8 @@ def write(
     metadata = {"label_names": json.dumps(list(label_names))}
     if relevant_label is not None:
         metadata["relevant_label"] = relevant_label
+    if merged:
+        metadata["merged"] = json.dumps(dict(merged))
     schema = first.schema.with_metadata(metadata)
     with whole_file(path) as draft, pa.ipc.new_file(draft, schema) as file:
         for table in chain([first], tables):
@@ -156,7 +177,10 @@ def read(place: str, split: str, root: Path = CORPORA) -> Rows:
             relevant_label = metadata[b"relevant_label"].decode()
             if relevant_label not in label_names:
                 raise ValueError(f"it has no class '{relevant_label}'")
-    return Rows(f"{place}/{split}", table, label_names, relevant_label)
+        merged = TypeAdapter(dict[str, str]).validate_json(metadata.get(b"merged", b"{}"))
+        if not set(merged) | set(merged.values()) <= set(label_names):
+            raise ValueError("it merges classes that it does not have")
+    return Rows(f"{place}/{split}", table, label_names, relevant_label, merged)
 
 
 def _check(table: pa.Table, *, classes: int, labelled: bool) -> None:

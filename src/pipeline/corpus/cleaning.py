@@ -51,7 +51,7 @@ def download(
     def scanned(name: str, role: Role) -> ScannedSplit:
         key = (name, corpora[name].splits[role], role == "test")
         if key not in scans:
-            split = reading.open_split(name, corpora[name], role)
+            split = reading.open_split(name, corpora[name], role, directory)
             scans[key] = scan(split, with_questions=with_questions)
         return scans[key]
 
@@ -141,9 +141,11 @@ def _write(directory: Path, place: str, split: str, selections: list[Selection])
                 yield batch.select(columns)
 
     right = corpora[0].relevant_label if ranked else None
-    rows.write(directory / f"{split}.arrow", tables(), label_names, relevant_label=right)
+    merged = corpora[0].merged if place == "test" else {}
+    path = directory / f"{split}.arrow"
+    rows.write(path, tables(), label_names, relevant_label=right, merged=merged)
     table = rows.read("", split, directory).table
-    return Rows(f"{place}/{split}", table, label_names, right)
+    return Rows(f"{place}/{split}", table, label_names, right, merged)
 
 
 def _kept_rows(selection: Selection) -> Iterator[pa.Table]:
@@ -191,6 +193,11 @@ def _describe(kept: Rows, selections: list[Selection]) -> dict[str, Any]:
             for reason in selections[0].left_out
         },
         "labels": {**counts, "unlabelled": int((labels == UNLABELLED).sum())},
+        "labels_read_as": {
+            label: name
+            for selection in selections
+            for label, name in selection.scanned.split.labels_said.items()
+        },
         "fingerprint": rows.fingerprint(
             selection.scanned.ids[selection.kept] for selection in selections
         ),

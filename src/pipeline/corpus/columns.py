@@ -1,7 +1,7 @@
 """What the columns of a corpus mean: checked texts, labels, soft labels and groups."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from pipeline.core.errors import UserError
 from pipeline.core.rows import BATCH_ROWS, UNLABELLED
-from pipeline.corpus.arrow_types import as_names_or_numbers, is_number, with_usual_types
+from pipeline.corpus.arrow_types import is_number, with_usual_types
+from pipeline.corpus.labels import meanings, said
 from pipeline.corpus.settings import Corpus
 
 
@@ -26,6 +27,8 @@ class Split:
     table: pa.Table
     class_names: list[str] | None
     """The class names, in order, that the source itself declares."""
+    labels_said: dict[str, str] = field(default_factory=dict)
+    """The class that each label stands for, of those that are not its name, once it is read."""
 
     def batches(self) -> Iterator[pa.Table]:
         """All rows in order, some thousands at a time.
@@ -50,12 +53,16 @@ class Split:
     def _batch(self, table: pa.Table, start: int) -> pa.Table:
         corpus = self.corpus
         rows = np.arange(start, start + len(table))
-        if pa.types.is_list(table[corpus.text_b].type):
+        if corpus.wrong_passages is not None:
+            table, rows = self._right_and_wrong_passages(table, start)
+        elif pa.types.is_list(table[corpus.text_b].type):
             table, rows = self._one_row_per_passage(table, start)
         columns = {"text_a": self._texts(table, corpus.text_a)}
         columns["text_b"] = self._texts(table, corpus.text_b)
         labels = np.full(len(table), UNLABELLED, dtype=np.int64)
-        if corpus.label is not None:
+        if corpus.wrong_passages is not None:
+            labels = table[corpus.wrong_passages].to_numpy()
+        elif corpus.label is not None:
             labels = self._labels(table, corpus.label, rows)
         if corpus.soft_label is not None:
             soft = self._soft_labels(table, corpus.soft_label, rows)
@@ -69,6 +76,32 @@ class Split:
             self._refuse(corpus.group, missing, groups, rows, "names no group")
             columns["group"] = groups.fill_null("")
         return pa.table({**columns, "label": labels})
+
+    def _right_and_wrong_passages(self, table: pa.Table, start: int) -> tuple[pa.Table, np.ndarray]:
+        """A row per passage, with its label in place of the wrong passages."""
+        corpus = self.corpus
+        assert corpus.wrong_passages is not None
+        names = corpus.label_names
+        right = names.index(corpus.relevant_label) if corpus.relevant_label else 1
+        parts, parents = [], []
+        for column, label in ((corpus.text_b, right), (corpus.wrong_passages, 1 - right)):
+            passages = table[column].combine_chunks()
+            if pa.types.is_null(passages.type):
+                passages = passages.cast(pa.list_(pa.string()))
+            if not pa.types.is_list(passages.type):
+                # One passage, or none.
+                lengths = passages.is_valid().cast(pa.int32()).to_numpy(zero_copy_only=False)
+                offsets = pa.array([0, *lengths.cumsum()], pa.int32())
+                passages = pa.ListArray.from_arrays(offsets, passages.drop_null())
+            own = pc.list_parent_indices(passages)
+            part = table.drop_columns([corpus.text_b, corpus.wrong_passages]).take(own)
+            part = part.append_column(corpus.text_b, [passages.flatten()])
+            labels = pa.array(np.full(len(own), label, dtype=np.int64))
+            parts.append(part.append_column(corpus.wrong_passages, labels))
+            parents.append(own.to_numpy())
+        order = np.argsort(np.concatenate(parents), kind="stable")
+        joined = pa.concat_tables(parts, promote_options="permissive").take(order)
+        return joined.combine_chunks(), start + np.concatenate(parents)[order]
 
     def _one_row_per_passage(self, table: pa.Table, start: int) -> tuple[pa.Table, np.ndarray]:
         passages = table[self.corpus.text_b].combine_chunks()
@@ -105,50 +138,57 @@ class Split:
 
     def _labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
         """Labels as indices of ``label_names``, matched by name if the source names its classes."""
-        names = list(self.corpus.label_names)
-        values, order = table[column], self.class_names
-        if order is not None and sorted(order) != sorted(names):
-            raise UserError(
-                f"{self.where}, column '{column}' declares the classes {', '.join(order)}, but "
-                f"{self.setting}.label_names has {', '.join(names)}: give the same names."
-            )
-        if order is None:
-            values = as_names_or_numbers(values, names)
-        if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+        names, values = self.corpus.label_names, table[column]
+        if pa.types.is_null(values.type):
             values = values.cast(pa.int64())
-        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            # A column of whole numbers with empty cells arrives as floats. Numbers of any type and
-            # size fit into a float, which is exact for those that are labels.
-            floats = values.cast(pa.float64(), safe=False).fill_null(UNLABELLED)
-            fractional = pc.not_equal(pc.floor(floats), floats)
-            self._refuse(column, fractional, values, rows, "is not a whole number")
-            invalid = pc.or_(pc.less(floats, UNLABELLED), pc.greater_equal(floats, len(names)))
-            self._refuse(column, invalid, values, rows, f"is not in 0 to {len(names) - 1} or -1")
-            numbers = floats.cast(pa.int64())
-            indices = np.array([names.index(name) for name in order or names] + [UNLABELLED])
-            return np.asarray(indices[numbers.to_numpy()], dtype=np.int64)
-        if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        kind = values.type
+        if self.class_names is not None and sorted(self.class_names) != sorted(names):
             raise UserError(
-                f"{self.where}, column '{column}' holds {values.type}, but a label is a class name "
-                "or a whole number."
+                f"{self.where}, column '{column}' declares the classes "
+                f"{', '.join(self.class_names)}, but {self.setting}.label_names has "
+                f"{', '.join(names)}: give the same names."
             )
-        texts = values.cast(pa.string())
-        labels = pc.index_in(texts, pa.array(names))
-        unknown = pc.and_(labels.is_null(), texts.is_valid())
-        self._refuse(column, unknown, values, rows, f"is not one of {', '.join(names)}")
-        return np.asarray(labels.fill_null(UNLABELLED).to_numpy(), dtype=np.int64)
+        is_text, is_truth = pa.types.is_string(kind), pa.types.is_boolean(kind)
+        if not (is_text or is_truth or is_number(kind)):
+            raise UserError(
+                f"{self.where}, column '{column}' holds {kind}, but a label is a class name, a "
+                "whole number, or true or false."
+            )
+        encoded = values.combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy()
+        present = encoded.dictionary.to_pylist()
+        counts = np.bincount(codes[codes >= 0], minlength=len(present))
+        found = meanings(dict(zip(present, counts.tolist(), strict=True)), names, self.class_names)
+        for value, meaning in found.items():
+            if isinstance(meaning, str):
+                first = rows[codes == present.index(value)][0]
+                raise UserError(
+                    f"{self.where}, column '{column}', row {first}: {value!r} {meaning}."
+                )
+        self.labels_said.update(said(found, names))
+        relevant = self.corpus.relevant_label
+        if is_truth and relevant and self.labels_said.get("true", relevant) != relevant:
+            raise UserError(
+                f"{self.where}, column '{column}': true is the second of {self.setting}."
+                f"label_names, '{names[1]}', but relevant_label is '{relevant}': reverse "
+                "label_names."
+            )
+        indices = np.array([*(found[value] for value in present), UNLABELLED], dtype=np.int64)
+        return np.asarray(indices[codes])
 
     def _soft_labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
         """Probabilities, float32 of shape [rows, classes]."""
         values, classes = table[column], len(self.corpus.label_names)
+        if classes == 2 and pa.types.is_string(values.type):
+            values = self._numbers(column, values, rows)
         kind = values.type
         if pa.types.is_list(kind) and is_number(kind.value_type):
             differs = pc.not_equal(pc.fill_null(pc.list_value_length(values), 0), classes)
             self._refuse(column, differs, values, rows, f"does not have {classes} probabilities")
             flat = values.combine_chunks().flatten().cast(pa.float32()).fill_null(-1)
             soft = np.asarray(flat.to_numpy()).reshape(-1, classes)
-        elif classes == 2 and pa.types.is_floating(kind):
-            second = values.cast(pa.float32()).fill_null(-1).to_numpy()
+        elif classes == 2 and is_number(kind) and not pa.types.is_null(kind):
+            second = values.cast(pa.float32(), safe=False).fill_null(-1).to_numpy()
             soft = np.stack([1 - second, second], axis=1)
         else:
             raise UserError(
@@ -158,8 +198,21 @@ class Split:
         in_range = np.logical_and.reduce((soft >= 0) & (soft <= 1), axis=1)
         sums = soft.sum(axis=1, where=in_range[:, None])
         invalid = ~in_range | (abs(sums - 1) > 0.01)
-        self._refuse(column, pa.array(invalid), values, rows, "is not a probability per class")
+        reason = "is not a probability per class: apply a sigmoid or a softmax to other scores"
+        self._refuse(column, pa.array(invalid), values, rows, reason)
         return soft
+
+    def _numbers(self, column: str, values: pa.ChunkedArray, rows: np.ndarray) -> pa.ChunkedArray:
+        """Numbers that are written as texts, as in CSV files."""
+        numbers: list[float] = []
+        for row, text in zip(rows, values.to_pylist(), strict=True):
+            try:
+                numbers.append(float(text))
+            except (TypeError, ValueError):
+                raise UserError(
+                    f"{self.where}, column '{column}', row {row}: {text!r} is not a number."
+                ) from None
+        return pa.chunked_array([pa.array(numbers, pa.float64())])
 
     def _refuse(
         self, column: str, invalid: Any, values: Any, rows: np.ndarray, reason: str

@@ -1,28 +1,30 @@
 """Open the splits of a corpus: the embedded docs corpus, a directory, or a dataset on the hub."""
 
-import glob
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import pyarrow as pa
 
 from pipeline.core.errors import UserError, explained
-from pipeline.corpus import delimited, docstrings
+from pipeline.core.files import source_path
+from pipeline.corpus import docstrings, source_files, tables
+from pipeline.corpus.arrow_types import flat
 from pipeline.corpus.columns import Split
-from pipeline.corpus.delimited import Layout, delimiter_of
+from pipeline.corpus.delimited import other_delimiter
 from pipeline.corpus.settings import Corpus, Role
 
 DOCS = "docs"
-FILES = "files"
-"""How ``datasets`` calls a split that is read from files of a directory."""
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+REMEDY = (
+    "name a dataset on a hub that this machine can reach, or a local directory with one Parquet, "
+    "CSV or JSON lines file per split, in UTF-8"
+)
 
 
-def open_split(name: str, corpus: Corpus, role: Role) -> Split:
-    """The split of corpus ``name`` that serves as ``role``; its rows are not read yet.
+def open_split(name: str, corpus: Corpus, role: Role, directory: Path) -> Split:
+    """The split of corpus ``name`` that serves as ``role``; its rows are not checked yet.
 
-    Raises UserError if the split cannot be read or lacks a column.
+    Its files are read into one without a name in ``directory``. Raises UserError if the split
+    cannot be read or lacks a column.
     """
     if role == "test":
         # Test rows are scored on gold labels only.
@@ -30,165 +32,79 @@ def open_split(name: str, corpus: Corpus, role: Role) -> Split:
     split = corpus.splits[role]
     where = f"corpus '{name}', split '{split}'"
     setting = f"corpora.{name}"
-    if corpus.source == DOCS:
-        tables = docstrings.tables()
-        if split not in tables:
-            raise UserError(f"{where}: the docs corpus has only the splits {', '.join(tables)}.")
-        table = tables[split]
-        class_names: list[str] | None = list(docstrings.LABEL_NAMES)
-        columns = {"text_a": "text_a", "text_b": "text_b", "label": "label"}
-        corpus = corpus.model_copy(update=columns)
-    else:
-        table, class_names = _load(where, setting, corpus, split)
-    columns = {
-        key: column
-        for key in ("text_a", "text_b", "label", "soft_label", "group")
-        if (column := getattr(corpus, key)) is not None
-    }
     is_only_pool = role == "pool" and list(corpus.splits.values()).count(split) == 1
-    if is_only_pool and "label" in columns:
+    if is_only_pool:
         # Labels of a pool are not needed; they need not even be classes.
-        del columns["label"]
         corpus = corpus.model_copy(update={"label": None})
-    for key, column in columns.items():
-        if role == "pool" and key in ("label", "group") and column not in table.column_names:
+    if corpus.source == DOCS:
+        own = docstrings.tables()
+        if split not in own:
+            raise UserError(f"{where}: the docs corpus has only the splits {', '.join(own)}.")
+        label = None if corpus.label is None else "label"
+        named = {"text_a": "text_a", "text_b": "text_b", "label": label, "wrong_passages": None}
+        corpus = corpus.model_copy(update=named)
+        table, names = own[split], own[split].column_names
+        class_names: list[str] | None = list(docstrings.LABEL_NAMES)
+    elif (source := source_path(corpus.source)).is_dir():
+        files = source_files.find(where, setting, source, split, corpus.config)
+        remedy = "write the file again, in UTF-8"
+        with explained(f"{where}: {files[0]} could not be read", remedy):
+            table, names = tables.read(where, files, corpus.columns, directory)
+            class_names = source_files.class_names(source, files, corpus.label, corpus.config)
+    else:
+        table, class_names = _from_hub(where, setting, corpus, split)
+        names = table.column_names
+    for key, column in corpus.named_columns.items():
+        if column in table.column_names:
+            continue
+        if role == "pool" and key in ("label", "group"):
             # Its rows may belong to no question.
             corpus = corpus.model_copy(update={key: None})
             continue
-        if column not in table.column_names:
-            raise UserError(
-                f"{where} has no column '{column}' but {', '.join(table.column_names)}: "
-                f"correct {setting}.{key}."
-            )
-    present = [column for column in dict.fromkeys(columns.values()) if column in table.column_names]
-    return Split(corpus, where, setting, table.select(present), class_names)
+        raise UserError(
+            f"{where} has no column '{column}' but {_shown(names)}: correct {setting}.{key}."
+        )
+    return Split(corpus, where, setting, table.select(corpus.columns), class_names)
 
 
-def _load(
+def _shown(names: Sequence[str]) -> str:
+    """The names of columns, with quotes around those that start or end with a space."""
+    if len(names) and (separator := other_delimiter(names)):
+        return f"one, '{names[0]}', as its file is separated by {separator}, not as its name says"
+    shown = [name if name == name.strip() != "" else f"'{name}'" for name in names]
+    return ", ".join(shown)
+
+
+def _from_hub(
     where: str, setting: str, corpus: Corpus, split: str
 ) -> tuple[pa.Table, list[str] | None]:
-    """The split as an Arrow table mapped from disk, and the class names in the source."""
-    # Imported here, because the docs corpus does not need it.
-    from datasets import (
-        ClassLabel,
-        disable_progress_bars,
-        load_dataset,
-        load_dataset_builder,
-    )
+    """A split of a dataset on the hub, mapped from disk, and the class names that it declares."""
+    if _is_path(corpus.source):
+        raise UserError(
+            f"{where}: there is no directory '{corpus.source}': set {setting}.source to its path "
+            f"as seen from {Path.cwd()}."
+        )
+    if corpus.revision is None:
+        raise UserError(
+            f"{where}: '{corpus.source}' is not a directory here, and a dataset on the hub needs a "
+            f"revision, so that its rows stay the same: set {setting}.revision."
+        )
+    # Imported here, because other corpora do not need it.
+    from datasets import ClassLabel, disable_progress_bars, load_dataset
     from datasets.utils import logging
 
     disable_progress_bars()
     # It would log each error that is raised as well.
     logging.set_verbosity(logging.CRITICAL)
-    settings: dict[str, Any] = {"name": corpus.config, "revision": corpus.revision}
-    files: list[Path] = []
-    expected_rows = None
-    if (directory := Path(corpus.source)).is_dir():
-        files = sorted(path for path in directory.iterdir() if _is_of_split(path, split))
-        _refuse_unreadable(where, files)
-    elif _is_path(corpus.source):
-        raise UserError(
-            f"{where}: there is no directory '{corpus.source}': set {setting}.source to its path "
-            f"as seen from {Path.cwd()}."
-        )
-    elif corpus.revision is None:
-        raise UserError(
-            f"{where}: '{corpus.source}' is not a directory here, and a dataset on the hub needs a "
-            f"revision, so that its rows stay the same: set {setting}.revision."
-        )
-    with explained(
-        f"{where}: '{corpus.source}' could not be read",
-        "name a dataset on a hub that this machine can reach, or a local directory with one "
-        "Parquet, CSV or JSON lines file per split, in UTF-8",
-    ):
-        if directory.is_dir() and not files:
-            # A clone of a hub repository may have them elsewhere.
-            found = load_dataset_builder(corpus.source, **settings).config.data_files or {}
-            files = [Path(name) for name in found.get(split, []) if delimiter_of(Path(name))]
-        if files:
-            # Under a name of our own: few names count as splits, and `all` has another meaning.
-            paths = [glob.escape(str(path.resolve())) for path in files]
-            settings = {"data_files": {FILES: paths}}
-        if files and (delimiter := delimiter_of(files[0])):
-            layout = delimited.layout(where, files, delimiter)
-            expected_rows = layout.rows
-            settings |= _for_pandas(corpus, layout)
-        loaded = FILES if files else split
-        dataset = load_dataset(corpus.source, split=loaded, **settings).flatten()
-    if expected_rows not in (None, len(dataset)):
-        raise UserError(
-            f"{where}: {len(dataset):,} rows were read of {expected_rows:,} in its files: write "
-            "them as Parquet or JSON lines."
-        )
+    with explained(f"{where}: '{corpus.source}' could not be read", REMEDY):
+        dataset = load_dataset(
+            corpus.source, name=corpus.config, revision=corpus.revision, split=split
+        ).flatten()
     label = dataset.features.get(corpus.label) if corpus.label else None
     label = getattr(label, "feature", label)
-    class_names = label.names if isinstance(label, ClassLabel) else None
-    return _lists_by_field(dataset.data.table), class_names
-
-
-def _is_of_split(path: Path, split: str) -> bool:
-    """Whether a file is named after a split: ``train.csv`` or ``train.csv.gz``, but not
-    ``train.old.csv``, which may be an older version of it."""
-    end = path.name.removeprefix(f"{split}.")
-    if fsspec.utils.infer_compression(end):
-        end = end.rsplit(".", 1)[0]
-    return path.name.startswith(f"{split}.") and "." not in end
+    return flat(dataset.data.table), label.names if isinstance(label, ClassLabel) else None
 
 
 def _is_path(source: str) -> bool:
     """Whether a source can only be a path: names of datasets on a hub have one slash at most."""
     return source.startswith((".", "/", "~")) or "\\" in source or source.count("/") > 1
-
-
-def _for_pandas(corpus: Corpus, layout: Layout) -> dict[str, Any]:
-    """How pandas, which reads CSV for ``datasets``, takes all cells but scores as they are.
-
-    By default it guesses types, some thousand rows at a time: ids such as 007 become numbers, and a
-    passage that says "None" or "NA" counts as missing.
-    """
-    from datasets import Features, Value
-
-    settings = {"quoting": layout.quoting, "keep_default_na": False, "na_values": [""]}
-    if len(set(layout.header)) < len(layout.header):
-        return settings
-    types = {name: "float64" if name == corpus.soft_label else "string" for name in layout.header}
-    return {**settings, "features": Features({name: Value(own) for name, own in types.items()})}
-
-
-def _refuse_unreadable(where: str, files: list[Path]) -> None:
-    if len(kinds := {path.suffix for path in files}) > 1:
-        names = ", ".join(path.name for path in files)
-        raise UserError(f"{where}: it has files of {len(kinds)} types, {names}: keep one type.")
-    for path in files:
-        if path.is_file() and path.stat().st_size == 0:
-            raise UserError(f"{where}: {path} is empty.")
-        if {".json", ".jsonl", ".ndjson"} & set(path.suffixes):
-            local = fsspec.filesystem("file")
-            with (
-                explained(f"{where}: {path} could not be read", "write it again"),
-                local.open(str(path), compression="infer") as lines,
-            ):
-                for number, line in enumerate(lines, start=1):
-                    start = line.removeprefix(BYTE_ORDER_MARK).lstrip()
-                    if number == 1 and start.startswith(b"["):
-                        break  # One array of all rows, where null does no harm.
-                    # A row that is null ends the process in Arrow.
-                    if start.startswith(b"null"):
-                        raise UserError(f"{where}: line {number} of {path} is null, not a row.")
-
-
-def _lists_by_field(table: pa.Table) -> pa.Table:
-    """Turn a column of lists of structures into one column of lists per field, without copying."""
-    columns: dict[str, pa.ChunkedArray] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
-        if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
-            columns[name] = column
-            continue
-        for i, field in enumerate(kind.value_type):
-            lists = [
-                pa.ListArray.from_arrays(chunk.offsets, chunk.values.field(i))
-                for chunk in column.chunks
-            ]
-            columns[f"{name}.{field.name}"] = pa.chunked_array(lists, pa.list_(field.type))
-    return pa.table(columns)

@@ -27,8 +27,8 @@ class ScannedSplit:
     """Hash of both texts."""
     empty: np.ndarray
     """Bool: a text is missing or blank."""
-    unlabelled: np.ndarray
-    """Bool."""
+    labels: np.ndarray
+    """Int16, -1 if unlabelled."""
     groups: np.ndarray | None
     """Hash of the group, if the corpus has groups."""
     questions: np.ndarray | None
@@ -67,12 +67,12 @@ class Seen:
 def scan(split: Split, *, with_questions: bool) -> ScannedSplit:
     """Read all rows once, some thousands at a time."""
     ids, groups, questions = [NO_HASHES], [NO_HASHES], [NO_HASHES]
-    empty, unlabelled = [np.empty(0, bool)], [np.empty(0, bool)]
+    empty, labels = [np.empty(0, bool)], [np.empty(0, np.int16)]
     for batch in split.batches():
         ids.append(row_ids(batch))
         blank = [pc.equal(pc.utf8_trim_whitespace(batch[text]), "") for text in TEXTS]
         empty.append(pc.or_(*blank).to_numpy())
-        unlabelled.append(batch["label"].to_numpy() == UNLABELLED)
+        labels.append(batch["label"].to_numpy().astype(np.int16))
         if split.corpus.group:
             groups.append(_hashes(batch["group"].to_pylist()))
         if with_questions:
@@ -82,7 +82,7 @@ def scan(split: Split, *, with_questions: bool) -> ScannedSplit:
         split,
         np.concatenate(ids),
         np.concatenate(empty),
-        np.concatenate(unlabelled),
+        np.concatenate(labels),
         np.concatenate(groups) if split.corpus.group else None,
         np.concatenate(questions) if with_questions else None,
     )
@@ -120,12 +120,17 @@ def clean(
     ids = np.concatenate([selection.scanned.ids for selection in candidates])
     selected = np.concatenate([selection.kept for selection in candidates])
     empty = selected & np.concatenate([selection.scanned.empty for selection in candidates])
-    unlabelled = np.concatenate([selection.scanned.unlabelled for selection in candidates])
-    unlabelled &= selected & ~empty if labelled else False
+    labels = np.concatenate([selection.scanned.labels for selection in candidates])
+    unlabelled = selected & ~empty & (labels == UNLABELLED) if labelled else np.zeros_like(empty)
     usable = selected & ~empty & ~unlabelled
     first = np.zeros(len(ids), dtype=bool)
     positions = np.flatnonzero(usable)
-    first[positions[np.unique(ids[positions], return_index=True)[1]]] = True
+    _, firsts, pair = np.unique(ids[positions], return_index=True, return_inverse=True)
+    first[positions[firsts]] = True
+    # Classes of different corpora are not the same, and a pool needs none.
+    contradicts = np.zeros_like(first)
+    if labelled and len(candidates) == 1:
+        contradicts[positions] = labels[positions] != labels[positions[firsts]][pair]
     row_is_seen = first & np.isin(ids, np.concatenate(seen.ids))
     seen_questions = np.concatenate(seen.questions)
     question_is_seen = np.concatenate([_of(seen_questions, own.scanned) for own in candidates])
@@ -133,7 +138,8 @@ def clean(
     reasons = {
         "empty_text": empty,
         "unlabelled": unlabelled,
-        "repeated": usable & ~first,
+        "repeated": usable & ~first & ~contradicts,
+        "repeated_with_another_label": contradicts,
         f"also_in_{seen.splits}": row_is_seen,
         f"question_in_{seen.splits}": question_is_seen,
     }

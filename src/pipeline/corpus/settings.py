@@ -38,8 +38,12 @@ class Corpus(Settings):
     """Column of the question or premise."""
     text_b: Text = "text_b"
     """Column of the passage or hypothesis."""
+    wrong_passages: Text | None = None
+    """Column of passages that do not answer the question; those of ``text_b`` then do, and no
+    ``label`` is read. For files with a list of right and one of wrong passages per question."""
     label: Text | None = "label"
-    """Column of the gold label; null if there is none."""
+    """Column of the gold label; null if there is none. Empty cells, null, ``-`` and -1 mean that a
+    row has none."""
     soft_label: Text | None = None
     """Column of another model's scores: a probability per class, or, with two classes, that of the
     second. Train and validation rows without a gold label take its most likely class instead."""
@@ -51,6 +55,9 @@ class Corpus(Settings):
     the exported student scores this one, or else the last one."""
     label_names: Annotated[tuple[Text, ...], Field(min_length=2)]
     """Class names, in the order of the student's logits. Teachers are matched by name."""
+    merged: dict[Text, Text] = Field(default={})
+    """Classes that count as another one when the test split is scored, as in
+    ``{contradiction: neutral}`` for a test set that does not tell them apart."""
     rows: dict[Role, Annotated[Whole, Field(gt=0)]] = Field(default={})
     """For each role the maximum number of rows, in whole groups; default all. They are chosen by a
     hash of their texts, or of their groups."""
@@ -64,6 +71,22 @@ class Corpus(Settings):
     def _fits_together(self) -> "Corpus":
         names = self.label_names
         require(len(set(names)) == len(names), "label_names", names, "a list of different names")
+        require(self.text_a != self.text_b, "text_b", self.text_b, "another column than text_a")
+        if (wrong := self.wrong_passages) is not None:
+            expected = "another column than text_a and text_b"
+            require(wrong not in (self.text_a, self.text_b), "wrong_passages", wrong, expected)
+            expected = "left out, because wrong_passages says what is right"
+            require("label" not in self.model_fields_set, "label", self.label, expected)
+            require(self.soft_label is None, "soft_label", self.soft_label, expected)
+            require(len(names) == 2, "label_names", names, "two names, because of wrong_passages")
+        for own, other in self.merged.items():
+            expected = f"from and to one of {', '.join(names)}, each once and not merged itself"
+            fits = {own, other} <= set(names) and other not in self.merged
+            require(fits, "merged", dict(self.merged), expected)
+            kept = self.relevant_label != own
+            require(kept, "merged", dict(self.merged), "without the relevant_label itself")
+        two = len(names) - len(self.merged) >= 2
+        require(two, "merged", dict(self.merged), "so that two classes are left")
         relevant, expected = self.relevant_label, f"one of {', '.join(names)}"
         require(relevant is None or relevant in names, "relevant_label", relevant, expected)
         for role, split in self.splits.items():
@@ -76,6 +99,19 @@ class Corpus(Settings):
         expected = "0, because a soft_label is no gold label"
         require(not (self.test_rows and self.soft_label), "test_rows", self.test_rows, expected)
         return self
+
+    @property
+    def named_columns(self) -> dict[str, str]:
+        """The columns that are read, by setting."""
+        keys = ["text_a", "text_b", "wrong_passages", "label", "soft_label", "group"]
+        if self.wrong_passages is not None:
+            keys.remove("label")
+        return {key: column for key in keys if (column := getattr(self, key)) is not None}
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, each once."""
+        return list(dict.fromkeys(self.named_columns.values()))
 
     @property
     def taken_from_train(self) -> dict[Role, int]:

@@ -6,34 +6,33 @@ from torch import Tensor
 
 from pipeline.core.rows import Rows
 
-COLUMNS = (
-    *("test", "text_a", "text_b", "label", "probability_of_label"),
-    *("student", "student_probability", "teachers", "teachers_probability"),
-)
-"""The columns of ``data/predictions.csv``. ``probability_of_label`` is what the student gives to
-the gold label, so that the rows with the lowest are its worst mistakes. The others are a predicted
-class and its probability, of the student and of the teachers' mean."""
-
 
 def predictions(test: Rows, student: Tensor, teachers: Tensor) -> list[dict[str, Any]]:
-    """One line per row of ``test``; both inputs are probabilities of shape [rows, classes]."""
-    texts_a, texts_b = test.texts()
+    """A line of ``data/predictions.csv`` for each row of ``test``, by column.
+
+    Both inputs are probabilities of shape [rows, classes], and all figures have full precision.
+    ``probability_of_label`` is what the student gives to the gold label, so that the rows with the
+    lowest are its worst mistakes. ``student`` and ``teachers`` are the class that it and the
+    teachers' mean choose, and what is called after both is a probability of each class.
+    """
+    groups = test.groups or [""] * len(test)
     names = test.label_names
     lines = []
-    for text_a, text_b, label, own, theirs in zip(
-        texts_a, texts_b, test.labels, student.numpy(), teachers.numpy(), strict=True
+    for group, text_a, text_b, label, own, theirs in zip(
+        groups, *test.texts(), test.labels, student.numpy(), teachers.numpy(), strict=True
     ):
-        lines.append(
-            {
-                "test": test.name.removeprefix("test/"),
-                "text_a": text_a,
-                "text_b": text_b,
-                "label": names[label],
-                "probability_of_label": round(float(own[label]), 4),
-                "student": names[own.argmax()],
-                "student_probability": round(float(own.max()), 4),
-                "teachers": names[theirs.argmax()],
-                "teachers_probability": round(float(theirs.max()), 4),
+        line: dict[str, Any] = {
+            "test": test.name.removeprefix("test/"),
+            "group": group,
+            "text_a": text_a,
+            "text_b": text_b,
+            "label": names[label],
+            "probability_of_label": float(own[label]),
+        }
+        for system, found in (("student", own), ("teachers", theirs)):
+            line[system] = names[found.argmax()]
+            line |= {
+                f"{system}_{name}": float(value) for name, value in zip(names, found, strict=True)
             }
-        )
+        lines.append(line)
     return lines

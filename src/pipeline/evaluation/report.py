@@ -87,6 +87,22 @@ def sentences(evaluation: Evaluation) -> list[str]:
     ]
     if _is_ranked(evaluation):
         lines += _about_ranking(evaluation)
+    lines += [f"for the student, {sentence}" for sentence in evaluation.fit.sentences()]
+    lines += [
+        f"no row is of the class '{name}', which systems may answer: to count it as another one, "
+        f"set corpora.{evaluation.test}.merged"
+        for name in evaluation.absent
+    ]
+    if found := evaluation.positive:
+        precision = evaluation.systems["student"].score.average_precision
+        assert precision is not None
+        lines.append(
+            f"'{found.name}' are {found.share:.1%} of the rows: the student finds them with an "
+            f"average precision of {precision.value:.3f} [{precision.low:.2f}, "
+            f"{precision.high:.2f}]; from a probability of {found.threshold:.2f} on, which was "
+            f"chosen on validation rows, with a precision of {found.precision:.0%} and a recall of "
+            f"{found.recall:.0%}"
+        )
     for name, system in evaluation.systems.items():
         lines += _warnings(evaluation, name, system)
     for name, gain in evaluation.gains.items():
@@ -119,8 +135,11 @@ def _about_ranking(evaluation: Evaluation) -> list[str]:
 def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[str]:
     lines = []
     if system.failed:
+        constant = "its loss stayed close to that of a constant prediction"
         lines.append(
-            f"the training of {name} has failed: its loss stayed that of a constant prediction"
+            f"the training of {name} was weak: {constant}, though it is better than that here"
+            if system.has_learned
+            else f"the training of {name} has failed: {constant}"
         )
     if system.still_falling:
         lines.append(
@@ -133,12 +152,20 @@ def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[s
             f"{name} answers '{system.one_class}' for nearly all rows"
             + ("; its accuracy says nothing, but its ranking does" if ranks else "")
         )
-    if not system.has_learned:
+    if system.is_worse:
+        lines.append(
+            f"{name} is worse than chance: are classes swapped? See label_names and relevant_label"
+        )
+    elif not system.has_learned:
+        advice = (
+            "README says what to do when a training collapses"
+            if evaluation.is_task
+            else "its rows may be of another kind than those of training"
+        )
         baseline = "a random order" if _is_ranked(evaluation) else "the majority class"
         lines.append(
             f"{name} is not established to be better than {baseline}: "
-            f"{_difference(evaluation, system.above_baseline, verdict=False)}; README says what to "
-            "do when a training collapses"
+            f"{_difference(evaluation, system.above_baseline, verdict=False)}; {advice}"
         )
     return lines
 
@@ -181,9 +208,12 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
         },
         "baseline": round(intervals(evaluation.baseline)[leading].value, 4),
         "not_above_baseline": sum(not system.has_learned for system in systems.values()),
-        "failed_trainings": sum(system.failed for system in systems.values()),
+        "failed_trainings": sum(
+            system.failed and not system.has_learned for system in systems.values()
+        ),
         "short_trainings": sum(system.still_falling for system in systems.values()),
         "rows": evaluation.rows,
+        "cut_pairs": round(evaluation.fit.cut, 4),
     }
     if _is_ranked(evaluation):
         content |= {"questions": evaluation.questions, "all_questions": evaluation.all_questions}

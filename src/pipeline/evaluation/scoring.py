@@ -56,6 +56,8 @@ class Score:
     bootstrap's, of at least 0."""
     roc_auc: Interval | None
     """If there are two classes."""
+    average_precision: Interval | None
+    """That of the positive of two classes: the mean precision over its rows, by their scores."""
     ranking: dict[str, Interval]
     """If there are questions: mean average precision, mean reciprocal rank and precision at 1 over
     those that have both right and wrong rows. Those called ``_all`` are over all questions: one
@@ -68,11 +70,12 @@ def score(
     *,
     asked: Questions | None = None,
     ranks: np.ndarray | None = None,
+    positive: int = 1,
 ) -> Score:
     """Score ``probabilities`` of shape [rows, classes] against ``labels`` of shape [rows].
 
-    If rows are grouped by the questions ``asked``, ``ranks`` are the scores of each question, as
-    ``ranking`` computes them.
+    Of two classes, ``positive`` is the one that is looked for. If rows are grouped by the questions
+    ``asked``, ``ranks`` are the scores of each question, as ``ranking`` computes them.
     """
     values = probabilities.double().numpy()
     classes = values.shape[1]
@@ -86,6 +89,11 @@ def score(
         log_loss=mean(losses, units),
         calibration_error=_basic(estimate(_calibration_error(values, labels), units)),
         roc_auc=estimate(_roc_auc(values[:, 1], labels == 1), units) if classes == 2 else None,
+        average_precision=estimate(
+            _average_precision(values[:, positive], labels == positive), units
+        )
+        if classes == 2
+        else None,
         ranking={} if asked is None or ranks is None else _ranking(asked, ranks),
     )
 
@@ -133,13 +141,15 @@ def mean(values: np.ndarray, units: np.ndarray | None = None) -> Interval:
 
 
 def _macro_f1(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Statistic:
+    """The mean over the classes that occur."""
     cells = np.eye(classes * classes)[labels * classes + predicted]
+    occurs = np.bincount(labels, minlength=classes) > 0
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         confusion = (weights @ cells).reshape(-1, classes, classes)
         hits = np.diagonal(confusion, axis1=1, axis2=2)
         both = confusion.sum(axis=1) + confusion.sum(axis=2)
-        return np.asarray((2 * hits / np.maximum(both, 1)).mean(axis=1))
+        return np.asarray((2 * hits / np.maximum(both, 1))[:, occurs].mean(axis=1))
 
     return statistic
 
@@ -166,6 +176,23 @@ def _roc_auc(scores: np.ndarray, positive: np.ndarray) -> Statistic:
         won = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
         pairs = above.sum(axis=1) * below.sum(axis=1)
         return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+
+    return statistic
+
+
+def _average_precision(scores: np.ndarray, positive: np.ndarray) -> Statistic:
+    """The sum of precision times the gain in recall at each score, from the highest on."""
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
+    sides = [positive[order].astype(float), (~positive[order]).astype(float)]
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        right, wrong = (np.add.reduceat(weights[:, order] * s, starts, axis=1) for s in sides)
+        found = right.cumsum(axis=1)
+        precision = found / np.maximum(found + wrong.cumsum(axis=1), 1e-9)
+        total = found[:, -1]
+        sums = (right * precision).sum(axis=1)
+        return np.asarray(np.divide(sums, total, out=np.full(len(sums), np.nan), where=total > 0))
 
     return statistic
 

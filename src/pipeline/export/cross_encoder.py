@@ -23,6 +23,7 @@ def write(
     tokenizer: Any,
     *,
     label_names: Sequence[str],
+    text_columns: Sequence[str],
     max_length: int,
 ) -> None:
     """Write ``student`` to ``directory`` in files that need no code of this pipeline.
@@ -36,6 +37,7 @@ def write(
     config.id2label = dict(enumerate(outputs))
     config.label2id = {name: number for number, name in enumerate(outputs)}
     config.label_names = list(label_names)
+    config.text_columns = list(text_columns)
     config.pad_token_id = tokenizer.pad_token_id
     tokenizer.model_max_length = max_length
     # Otherwise the tokenizers of some decoders pad on the left, and positions differ.

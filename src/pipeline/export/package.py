@@ -31,6 +31,7 @@ def export(
     stage1: Path | None,
     settings: Export,
     relevant_label: str | None,
+    text_columns: tuple[str, str],
     validation: Rows,
     pool: Rows,
     metrics: Path,
@@ -40,7 +41,8 @@ def export(
     """Write the student saved in ``student`` to ``directory``, which appears when it is complete.
 
     ``stage1`` is where the student that it has started from is saved, if it has. Of two classes,
-    the score is the probability of ``relevant_label`` (None: the last class). ``metrics`` and
+    the score is the probability of ``relevant_label`` (None: the last class). ``text_columns`` are
+    the names of both texts, by which ``predict`` finds them in a file. ``metrics`` and
     ``corpora`` are the directories whose results and counts the card shows. Raises UserError if
     the student cannot be exported, or gives other probabilities once it is.
     """
@@ -62,6 +64,7 @@ def export(
                 folded,
                 tokenizer,
                 label_names=label_names,
+                text_columns=text_columns,
                 max_length=own_card.max_length,
             )
             (draft / FLOAT32).parent.mkdir()

@@ -82,17 +82,22 @@ def encode(
 
 def check_vocabulary(tokenizer: Any, encoded: Encoded, name: str) -> None:
     """Raises UserError if most words of ``encoded``, rows called ``name``, are unknown tokens."""
-    unknown = tokenizer.unk_token_id
-    others = set(tokenizer.all_special_ids) - {unknown}
-    # GPT-2 has one special token, which separates texts.
-    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.pad_token_id):
-        return
-    words = encoded.ids[~np.isin(encoded.ids, list(others))]
-    if (share := float((words == unknown).mean()) if len(words) else 1.0) > 0.5:
+    if (share := unknown_share(tokenizer, encoded.ids)) > 0.5:
         raise UserError(
             f"{name}: {share:.0%} of the words are unknown to the tokenizer, so that a model could "
             "not tell them apart: use weights for the language and script of the corpus."
         )
+
+
+def unknown_share(tokenizer: Any, ids: np.ndarray) -> float:
+    """The share of ``ids``, without special tokens, that stand for what is not known."""
+    unknown = tokenizer.unk_token_id
+    others = set(tokenizer.all_special_ids) - {unknown}
+    # GPT-2 has one special token, which separates texts.
+    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+        return 0.0
+    words = ids[~np.isin(ids, list(others))]
+    return float((words == unknown).mean()) if len(words) else 1.0
 
 
 def collate(encoded: Encoded, indices: np.ndarray) -> Batch:

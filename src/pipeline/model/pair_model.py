@@ -34,8 +34,14 @@ class Card:
     """Head names in the order of the logits."""
     teachers: dict[str, str] = field(default_factory=dict)
     """For each soft head the hash of the teacher weights whose logits it learned from."""
+    gold: dict[str, str] = field(default_factory=dict)
+    """By place and split, as in ``task/train``, the ``gold_hash`` of the rows that it, or the
+    teacher that it continues, has learned."""
     temperature: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
     """What the mean of the heads' logits is divided by before the softmax."""
+    thresholds: tuple[float, ...] = ()
+    """For each of two classes the least probability at which answering it has had the best F1 on
+    validation rows."""
     seed: int = 0
     """The seed that it was trained with, after restarts."""
     failed: bool = False

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from pipeline.core.rows import Rows
+from pipeline.model import text_fit
 from pipeline.model.encoding import Encoded, encode
 from pipeline.noisy_student.batches import mixed_batches
 from pipeline.noisy_student.noise import cut_off, stochastic_depth
@@ -60,9 +61,8 @@ def train_noisy_student(
     Losses of its curve are those of ``loss``, in nats per row; those of the validation rows are
     without noise. Training accuracy counts pseudo-labels as labels.
     """
-    model, tokenizer, card = new_teacher(
-        settings, gold.label_names, max_length=max_length, models=models
-    )
+    model, tokenizer, card = new_teacher(settings, gold, max_length=max_length, models=models)
+    text_fit.say(tokenizer, gold, card.max_length)
     labels = np.concatenate([gold.labels, pseudo_labelled.labels])
     targets = [targets_of(gold, soft=False)]
     targets.append(targets_of(pseudo_labelled, soft=settings.targets == "soft"))

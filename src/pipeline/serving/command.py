@@ -63,7 +63,10 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("pairs", help="a .csv, .tsv, .jsonl or .parquet file, or - for CSV input")
     predict.add_argument("--output", default=pairs.STANDARD, metavar="FILE", help="default: print")
     predict.add_argument(
-        "--columns", nargs=2, metavar=("A", "B"), help="columns of the texts; default: first two"
+        "--columns",
+        nargs=2,
+        metavar=("A", "B"),
+        help="columns of the texts; default: those of the student's corpus, or the only two",
     )
     predict.set_defaults(run=_predict)
     serve = commands.add_parser("page", help="show a page on this machine on which to try it")
@@ -97,7 +100,7 @@ def _rank(given: argparse.Namespace) -> None:
 def _predict(given: argparse.Namespace) -> None:
     scorer = Scorer(given.model, int8=given.int8, threads=given.threads, yielding=True)
     source = pairs.read(given.pairs)
-    columns = pairs.text_columns(source, given.columns)
+    columns = pairs.text_columns(source, given.columns, scorer.text_columns)
     scores = [f"score_{name}" for name in scorer.label_names]
     if len(scorer.label_names) == 2:
         scores = ["score"]

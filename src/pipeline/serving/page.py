@@ -59,11 +59,9 @@ def read_examples(predictions: Path, label_names: Sequence[str]) -> list[Example
         predictions.open(encoding="utf-8", newline="") as file,
     ):
         for line in csv.DictReader(file):
-            probability = float(line["teachers_probability"])
+            probability = float(line[f"teachers_{label_names[-1]}"])
             if not 0 <= probability <= 1 or line["teachers"] not in label_names:
                 raise ValueError("it has predictions of other classes")
-            if len(label_names) == 2 and line["teachers"] != label_names[1]:
-                probability = 1 - probability
             question = _as_line(line["text_a"])
             passage = {
                 "text": _as_line(line["text_b"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError, explained
-from pipeline.corpus.delimited import DELIMITERS, LONGEST_FIELD, layout
+from pipeline.corpus.delimited import DELIMITERS, LONGEST_FIELD, layout, other_delimiter
 
 STANDARD = "-"
 """The name of standard input and of standard output."""
@@ -74,7 +74,7 @@ def _read_delimited(name: str, kind: str) -> Source:
     else:
         with _reading(name):
             found = layout(f"'{name}'", [Path(name)], DELIMITERS[kind])
-        is_quoted, count = found.quoting != csv.QUOTE_NONE, found.rows
+        is_quoted, count = found.is_quoted, found.rows
     reader = csv.reader(
         lines(name),
         delimiter=DELIMITERS[kind],
@@ -154,22 +154,35 @@ def _reading(name: str) -> AbstractContextManager[None]:
     return explained(f"'{name}' cannot be read", "correct it; texts must be saved as UTF-8")
 
 
-def text_columns(source: Source, chosen: Sequence[str] | None) -> tuple[str, str]:
-    """The columns of both texts: those that are ``chosen``, else the first two.
+def text_columns(
+    source: Source, chosen: Sequence[str] | None, trained_on: Sequence[str] | None
+) -> tuple[str, str]:
+    """The columns of both texts: those that are ``chosen``, else those of the corpus that the
+    student was ``trained_on``, else the only two that there are.
 
     Raises UserError if there are no such columns.
     """
-    if chosen is None and len(source.columns) < 2:
+    names = ", ".join(column or "''" for column in source.columns)
+    if len(source.columns) < 2:
+        separator = other_delimiter(source.columns)
+        hint = f": it is separated by {separator}, not as its name says" if separator else ""
         raise UserError(
-            f"'{source.name}' has less than two columns ({', '.join(source.columns)}): it needs "
-            "one for each of both texts."
+            f"'{source.name}' has less than two columns ({names}), but needs one for each of both "
+            f"texts{hint}."
         )
-    first, second = chosen or source.columns[:2]
+    if chosen is None:
+        if trained_on is not None and set(trained_on) <= set(source.columns):
+            return trained_on[0], trained_on[1]
+        if len(source.columns) > 2:
+            raise UserError(
+                f"'{source.name}' has the columns {names}: say which ones are the texts, as in "
+                f"--columns {' '.join(trained_on or source.columns[:2])}."
+            )
+    first, second = chosen or source.columns
     for column in (first, second):
         if column not in source.columns:
             raise UserError(
-                f"'{source.name}' has no column '{column}' but {', '.join(source.columns)}: "
-                "correct --columns."
+                f"'{source.name}' has no column '{column}' but {names}: correct --columns."
             )
     if first == second:
         raise UserError(f"--columns names '{first}' twice: name the columns of both texts.")

@@ -30,6 +30,8 @@ class Scorer:
 
     label_names: tuple[str, ...]
     """The classes, in the order of ``probabilities``."""
+    text_columns: tuple[str, ...] | None
+    """What both texts are called in the corpus that the student learned its task from."""
 
     def __init__(
         self,
@@ -58,6 +60,8 @@ class Scorer:
         with explained(f"{directory} is damaged", REMEDY):
             config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
             self.label_names = tuple(str(name) for name in config["label_names"])
+            columns = config.get("text_columns")
+            self.text_columns = columns and tuple(str(column) for column in columns)
             self._pad_id = int(config["pad_token_id"])
             self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
             self._tokenizer.no_padding()

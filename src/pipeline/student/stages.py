@@ -13,7 +13,7 @@ from pipeline.core import runtime
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows, class_order
 from pipeline.logits import Artifact
-from pipeline.model import pair_model
+from pipeline.model import pair_model, text_fit
 from pipeline.model.encoding import encode
 from pipeline.model.inference import mean_probability
 from pipeline.model.loading import load_encoder
@@ -75,7 +75,8 @@ def distill(
     encoder, tokenizer = load_encoder(
         start, layers=student.layers, dropout=settings.dropout, max_length=max_length
     )
-    identities = read_teachers(teachers)
+    text_fit.say(tokenizer, pool, max_length)
+    identities = read_teachers(teachers, pool)
     label_names = pool.label_names
     if identities and set(identities[0].label_names) != set(label_names):
         # A pool may have other classes, because its labels are not read.
@@ -164,7 +165,8 @@ def finetune_student(
         encoder, tokenizer = load_encoder(
             start, layers=student.layers, dropout=settings.dropout, max_length=max_length
         )
-    identities = read_teachers(teachers)
+    text_fit.say(tokenizer, training, max_length)
+    identities = read_teachers(teachers, training)
     label_names = training.label_names
     for identity in identities:
         logits.check_classes(identity.teacher, identity.label_names, training)

@@ -23,17 +23,25 @@ def soft_heads(settings: Stage) -> tuple[str, ...]:
     return (*settings.teachers, SOFT_LABEL) if settings.soft_label else settings.teachers
 
 
-def read_teachers(artifacts: Sequence[Artifact]) -> list[TeacherIdentity]:
+def read_teachers(artifacts: Sequence[Artifact], rows: Rows) -> list[TeacherIdentity]:
     """The identity of each teacher. Their tokenizers may differ, as logits belong to texts.
 
-    A teacher whose training has failed is named in the log. Raises UserError if classes differ.
+    A teacher whose training has failed is named in the log. Raises UserError if classes differ, or
+    if a teacher has learned other labels of ``rows``, which the student will learn from.
     """
     teachers = []
     for artifact in artifacts:
         teacher = logits.read_identity(artifact)
         teachers.append(teacher)
-        if logits.read_notes(artifact).failed:
+        notes = logits.read_notes(artifact)
+        if notes.failed:
             console.say(f"The student learns from '{teacher.teacher}', whose training has failed.")
+        if notes.gold.get(rows.name, rows.gold_hash) != rows.gold_hash:
+            raise UserError(
+                f"teacher '{teacher.teacher}' has learned other rows or labels of {rows.name} than "
+                f"there are now: train it again (`dvc repro {artifact.stage}`), or pull what was "
+                "made of these."
+            )
     for teacher in teachers[1:]:
         if set(teacher.label_names) != set(teachers[0].label_names):
             raise UserError(

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from pipeline.core import runtime
 from pipeline.core.errors import explained
-from pipeline.core.rows import class_order
+from pipeline.core.rows import Rows, class_order
 from pipeline.model.loading import load_encoder, remedy
 from pipeline.model.pair_model import Card, PairModel, read_card, reorder_classes
 from pipeline.model.sequence_classifier import NO_HEADS
@@ -17,9 +17,9 @@ from pipeline.training.settings import TeacherTraining
 
 
 def new_teacher(
-    settings: TeacherTraining, label_names: Sequence[str], *, max_length: int, models: Path
+    settings: TeacherTraining, gold: Rows, *, max_length: int, models: Path
 ) -> tuple[PairModel, Any, Card]:
-    """Model, tokenizer and card of a teacher of the classes ``label_names``.
+    """Model, tokenizer and card of a teacher that will learn the labels of ``gold``.
 
     It starts from ``models/<settings.weights>`` and reads ``max_length`` tokens unless it has its
     own. If it continues a teacher with the same classes, it keeps the head, else its head is new.
@@ -30,16 +30,21 @@ def new_teacher(
     encoder, tokenizer = load_encoder(
         start, layers=settings.layers, dropout=settings.dropout, max_length=max_length
     )
-    classes = len(label_names)
-    model = PairModel(encoder, [GOLDEN], head_layers=1, classes=classes, dropout=settings.dropout)
+    names = gold.label_names
+    model = PairModel(
+        encoder, [GOLDEN], head_layers=1, classes=len(names), dropout=settings.dropout
+    )
+    learned = {gold.name: gold.gold_hash}
     if settings.weights.startswith("teachers/"):
-        _carry_over_head(model, start, label_names)
-    return model, tokenizer, Card(tuple(label_names), max_length, head_layers=1, heads=(GOLDEN,))
+        before = read_card(start)
+        _carry_over_head(model, start, before, names)
+        learned = before.gold | learned
+    card = Card(names, max_length, head_layers=1, heads=(GOLDEN,), gold=learned)
+    return model, tokenizer, card
 
 
-def _carry_over_head(model: PairModel, start: Path, label_names: Sequence[str]) -> None:
+def _carry_over_head(model: PairModel, start: Path, card: Card, label_names: Sequence[str]) -> None:
     """Give ``model`` the head of the teacher in ``start``, if that has the classes of this one."""
-    card = read_card(start)
     if card.head_layers == NO_HEADS or set(card.label_names) != set(label_names):
         return
     with explained(f"{start} is damaged", remedy(start)):

@@ -11,9 +11,9 @@ from pipeline.core import runtime
 from pipeline.core.checkpoints import Checkpoint, run_identity
 from pipeline.model import pair_model
 from pipeline.model.encoding import check_vocabulary
-from pipeline.model.inference import predict_together
+from pipeline.model.inference import predict_together, probabilities
 from pipeline.model.pair_model import Card, PairModel
-from pipeline.training.calibration import fit_temperature
+from pipeline.training.calibration import fit_temperature, fit_thresholds
 from pipeline.training.loop import EpochOf, Examples, Loss, Trained, train
 from pipeline.training.settings import Training
 
@@ -50,7 +50,7 @@ def train_and_save(
     An interrupted training resumes if the settings (``settings`` and ``more_settings``), the
     encoder's configuration and weights, examples, precision and code (``CODE`` and ``code``) are
     the same; these must also determine ``epoch_of`` (see ``train``). ``name`` is shown to people.
-    ``calibrated`` fits the temperature of its predictions to the gold labels of ``validation``. Of
+    ``calibrated`` fits its temperature and its thresholds to the gold labels of ``validation``. Of
     several processes, the main one saves. Raises UserError if the tokenizer does not know the words
     of ``training``, or at the first step whose loss is not finite.
     """
@@ -85,7 +85,10 @@ def train_and_save(
     )
     if calibrated:
         logits = predict_together(model, validation.tokens, card.heads)
-        card = replace(card, temperature=fit_temperature(logits, validation.labels))
+        temperature = fit_temperature(logits, validation.labels)
+        predicted = probabilities(logits.double(), temperature)
+        thresholds = fit_thresholds(predicted, validation.labels)
+        card = replace(card, temperature=temperature, thresholds=thresholds)
     if runtime.is_main_process():
         pair_model.save(directory, model, tokenizer, card=card)
         checkpoint.clear()

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tempfile
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -21,14 +22,8 @@ from pipeline.core.settings import check
 from pipeline.corpus import cleaning, reading
 from pipeline.corpus.settings import Corpus, Role
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
 REASONS = (
-    *("empty_text", "unlabelled", "repeated"),
+    *("empty_text", "unlabelled", "repeated", "repeated_with_another_label"),
     *("also_in_evaluation", "question_in_evaluation"),
 )
 
@@ -52,7 +47,9 @@ def download(given: dict[str, Corpus], out: Path, *general: str) -> dict[str, di
 
 
 def fetch(given: Corpus, role: Role = "train") -> pa.Table:
-    return pa.concat_tables(reading.open_split("qa", given, role).batches())
+    with tempfile.TemporaryDirectory() as directory:
+        split = reading.open_split("qa", given, role, Path(directory))
+        return pa.concat_tables(split.batches())
 
 
 def one_file(directory: Path, table: pa.Table, name: str = "train") -> Corpus:
@@ -76,6 +73,7 @@ def test_clean_corpora_arrive_whole_with_a_card(corpora: Path, tmp_path: Path) -
         "rows": 120,
         "left_out": dict.fromkeys(REASONS, 0),
         "labels": {"irrelevant": 60, "relevant": 60, "unlabelled": 0},
+        "labels_read_as": {"0": "irrelevant", "1": "relevant"},
         "fingerprint": read.fingerprint,
     }
     assert json.loads((tmp_path / "out/task/card.json").read_text()) == cards["task"]
@@ -137,6 +135,30 @@ def test_validation_is_carved_from_train_by_row_id_alone(corpora: Path, tmp_path
         rows.read("task", "validation", tmp_path / place).texts()[0] for place in ("out", "again")
     )
     assert Counter(first) == Counter(second)
+
+
+def test_repeated_pairs_with_another_label_are_counted_apart(corpora: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(corpora, source)
+    train = pq.read_table(source / "task" / "train.parquet")
+    opposite = pa.array([1 - label for label in train["label"].to_pylist()])
+    other = train.set_column(2, "label", opposite).slice(0, 60)
+    pq.write_table(
+        pa.concat_tables([train, other, train.slice(0, 7)]), source / "task" / "train.parquet"
+    )
+    left_out = download(both(source), tmp_path / "out")["task"]["splits"]["train"]["left_out"]
+    assert (left_out["repeated"], left_out["repeated_with_another_label"]) == (7, 60)
+
+
+def test_truth_values_that_contradict_the_relevant_label_are_refused(tmp_path: Path) -> None:
+    table = pairs(4, 0).set_column(2, "label", pa.array([True, False] * 2))
+    reverse = {"label_names": ("relevant", "irrelevant"), "relevant_label": "relevant"}
+    given = one_file(tmp_path / "s", table).model_copy(update=reverse)
+    assert "true is the second of corpora.qa.label_names, 'irrelevant', but rel" in refusal(given)
+    unsaid = given.model_copy(update={"relevant_label": None})
+    split = reading.open_split("qa", unsaid, "train", tmp_path)
+    list(split.batches())
+    assert split.labels_said == {"true": "irrelevant", "false": "relevant"}
 
 
 def test_a_cap_takes_that_many_rows_in_corpus_order(corpora: Path, tmp_path: Path) -> None:
@@ -270,7 +292,7 @@ def test_a_malformed_file_ends_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "s" / "train.jsonl").write_text('{"text_a": "x", "text_b"')
     assert "corpus 'qa', split 'train'" in refusal(corpus(tmp_path / "s", "train"))
     (tmp_path / "s" / "train.jsonl").unlink()
-    assert "could not be read" in refusal(corpus(tmp_path / "s", "train"))
+    assert "train.jsonl but no such file" in refusal(corpus(tmp_path / "s", "train"))
 
 
 def test_the_docs_corpus_knows_its_own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,7 +499,7 @@ def test_a_soft_label_is_kept_and_replaces_a_missing_gold_label(tmp_path: Path) 
         ([0.5, None], "row 1: None is not a probability per class"),
         ([[0.5, 0.5], [0.1, 0.1]], r"row 1: [0.1, 0.1] is not a probability per class"),
         ([[0.5, 0.5], [1.0]], "row 1: [1.0] does not have 2 probabilities"),
-        (["high", "low"], "holds string, but a soft label is a list of 2 probabilities, or that"),
+        (["high", "low"], "row 0: 'high' is not a number"),
     ],
 )
 def test_a_bad_soft_label_is_named(tmp_path: Path, scores: list[Any], sentence: str) -> None:
@@ -509,7 +531,7 @@ def test_csv_cells_that_look_missing_to_pandas_are_texts(tmp_path: Path) -> None
         (["1", "0"], [1, 0]),
         (["relevant", "0"], "row 1: '0' is not one of irrelevant, relevant"),
         ([0.5, 1.0], "row 0: 0.5 is not a whole number"),
-        ([[1], [0]], "but a label is a class name or a whole number"),
+        ([[1], [0]], "but a label is a class name, a whole number, or true or false"),
     ],
 )
 def test_labels_of_any_column_type_are_read_or_refused(
@@ -570,7 +592,7 @@ def test_many_rows_pass_through_in_little_memory(tmp_path: Path) -> None:
                 pa.table({"text_a": text, "text_b": text, "label": [0] * 5_000}, schema)
             )
     given = corpus(tmp_path / "big", "pool")
-    split = reading.open_split("web", given, "pool")
+    split = reading.open_split("web", given, "pool", tmp_path)
     before = pa.total_allocated_bytes()
     arrow_peak = 0
 

@@ -13,11 +13,6 @@ from pipeline.corpus import reading
 from pipeline.corpus.settings import Corpus
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
 def columns(directory: Path, files: dict[str, str], **more: Any) -> dict[str, list[Any]]:
     """The columns of a split of ``files``, which have a content by name."""
     for name, text in files.items():
@@ -27,7 +22,7 @@ def columns(directory: Path, files: dict[str, str], **more: Any) -> dict[str, li
         path.write_bytes(gzip.compress(encoded) if path.suffix == ".gz" else encoded)
     content: dict[str, Any] = {"source": str(directory), "splits": {"train": "train"}}
     corpus = settings.check(Corpus, {"label_names": ["no", "yes"], **content, **more})
-    batches = reading.open_split("own", corpus, "train").batches()
+    batches = reading.open_split("own", corpus, "train", directory).batches()
     found: dict[str, list[Any]] = pa.concat_tables(batches).to_pydict()
     return found
 
@@ -76,8 +71,9 @@ def test_commas_without_quotes_but_with_a_stray_quote_are_read(tmp_path: Path) -
 
 def test_the_files_of_a_split_are_read_in_one_way(tmp_path: Path) -> None:
     """Also if only one of them has a quote that does not fit."""
-    files = {"train_1_tsv": HEAD_TSV + "a\tb\t1\n", "train_2_tsv": HEAD_TSV + 'c\t"d\t0\n'}
-    assert read(tmp_path, **files) == [("a", "b", 1), ("c", '"d', 0)]
+    files = {"train-00000-of-00002.tsv": HEAD_TSV + "a\tb\t1\n"}
+    files["train-00001-of-00002.tsv"] = HEAD_TSV + 'c\t"d\t0\n'
+    assert columns(tmp_path, files)["text_b"] == ["b", '"d']
 
 
 def test_a_compressed_file_is_read_alike(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import bootstrap
-from sklearn.metrics import f1_score, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
 
 from pipeline.evaluation import scoring
 
@@ -52,6 +52,9 @@ def test_scores_are_those_of_scikit_learn(classes: int) -> None:
     if classes == 2:
         assert result.roc_auc is not None
         assert result.roc_auc.value == pytest.approx(roc_auc_score(labels, answers[:, 1].numpy()))
+        assert result.average_precision is not None
+        expected = average_precision_score(labels, answers[:, 1].numpy())
+        assert result.average_precision.value == pytest.approx(expected)
     else:
         assert result.roc_auc is None
 
@@ -109,7 +112,7 @@ def test_a_model_that_says_what_it_knows_is_calibrated() -> None:
 
 def test_a_class_that_no_row_has_and_nobody_predicts_is_no_error() -> None:
     result = scoring.score(probabilities([0, 1], classes=3), np.array([0, 1]))
-    assert result.accuracy.value == 1.0
+    assert result.accuracy.value == result.macro_f1.value == 1.0
 
 
 def test_agreement_is_the_share_of_equal_choices() -> None:

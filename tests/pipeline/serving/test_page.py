@@ -19,7 +19,6 @@ from browser import rendered
 from exports import Export
 
 from pipeline.core.errors import UserError
-from pipeline.evaluation.predictions import COLUMNS
 from pipeline.serving import page
 from pipeline.serving.scorer import Scorer
 
@@ -29,7 +28,13 @@ ATTACK = "<img src=x onerror=\"document.title='owned'\"> & <b>cat</b>"
 def predictions(path: Path, label_names: tuple[str, ...] = exports.TWO) -> Path:
     """A file as ``evaluate`` writes it: 30 questions, each with two passages."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(
+            file,
+            [
+                *("test", "text_a", "text_b", "label", "teachers"),
+                *(f"teachers_{name}" for name in label_names),
+            ],
+        )
         writer.writeheader()
         for number in range(60):
             question = f"which\ncat {number // 2}?" if number > 1 else f"which {ATTACK}?"
@@ -39,11 +44,11 @@ def predictions(path: Path, label_names: tuple[str, ...] = exports.TWO) -> Path:
                     "text_a": question,
                     "text_b": f"passage {number} of {ATTACK}\nred horse",
                     "label": label_names[number % 2],
-                    "probability_of_label": 0.5,
-                    "student": label_names[0],
-                    "student_probability": 0.6,
                     "teachers": label_names[number % 2],
-                    "teachers_probability": 0.75,
+                    **{
+                        f"teachers_{name}": 0.75 if i == number % 2 else 0.25
+                        for i, name in enumerate(label_names)
+                    },
                 }
             )
     return path

@@ -41,7 +41,7 @@ REFUSED = {
     ("x.csv", b""): "has no rows below its header",
     ("x.csv", b"q,p\na,b,c\n"): "has 3 fields, but its header has 2",
     ("x.csv", b'q,p\n"a,b\nc\n'): "has a quote that does not fit",
-    ("x.csv", b"q,p\n\xff,b\n"): "cannot be read",
+    ("x.csv", b"q,p\n\xff,b\n"): "line 2 of .* is not UTF-8",
     ("x.csv", b"q,p,q\na,b,c\n"): "has two columns 'q': rename one of them",
     ("x.jsonl", b""): "has no rows: write an object per line",
     ("x.jsonl", b'{"q": "a"\n'): "line 1, is no JSON",
@@ -64,15 +64,47 @@ def test_a_missing_file_is_refused() -> None:
         pairs.read("x.csv")
 
 
-def test_columns_are_the_first_two_or_those_that_are_named(tmp_path: Path) -> None:
-    path = written(tmp_path / "x.csv", [{"id": "1", "q": "a", "p": "b"}])
-    assert pairs.text_columns(pairs.read(path), None) == ("id", "q")
-    assert pairs.text_columns(pairs.read(path), ["q", "p"]) == ("q", "p")
-    with pytest.raises(UserError, match="has no column 'x' but id, q, p: correct --columns"):
-        pairs.text_columns(pairs.read(path), ["q", "x"])
-    one = pairs.read(written(tmp_path / "one.csv", [{"q": "a"}]))
-    with pytest.raises(UserError, match=r"has less than two columns \(q\)"):
-        pairs.text_columns(one, None)
+NAMES = ("question", "passage")
+
+
+@pytest.mark.parametrize(
+    ("header", "chosen", "expected"),
+    [
+        (",question,passage,label", None, NAMES),
+        ("id,question,passage", None, NAMES),
+        ("label,passage,question", None, NAMES),
+        ("q,p", None, ("q", "p")),
+        ("question,passage,q,p", ["q", "p"], ("q", "p")),
+    ],
+)
+def test_columns_are_those_of_the_corpus_or_the_only_two_or_named(
+    header: str, chosen: list[str] | None, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(f"{header}\n{',' * header.count(',')}\n")
+    source = pairs.read(str(tmp_path / "x.csv"))
+    assert pairs.text_columns(source, chosen, NAMES) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "chosen", "said"),
+    [
+        (
+            ",q,p",
+            None,
+            "has the columns '', q, p: say which ones are the texts, as in",
+        ),
+        ("id;question;passage", None, "it is separated by semicolons, not as its name says"),
+        ("q", None, r"has less than two columns \(q\)"),
+        ("q,p", ["q", "x"], "has no column 'x' but q, p: correct --columns"),
+        ("q,p", ["q", "q"], "names 'q' twice"),
+    ],
+)
+def test_columns_that_are_not_known_are_never_guessed(
+    header: str, chosen: list[str] | None, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(f"{header}\n{',' * header.count(',')}1\n")
+    with pytest.raises(UserError, match=said):
+        pairs.text_columns(pairs.read(str(tmp_path / "x.csv")), chosen, NAMES)
 
 
 @pytest.mark.parametrize(

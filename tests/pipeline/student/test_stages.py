@@ -1,6 +1,7 @@
 """Both stages: which heads there are, what they learn from, and what is refused."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -394,3 +395,16 @@ def test_settings_out_of_range_are_refused(changes: dict[str, Any], sentence: st
     with pytest.raises(UserError) as error:
         check(Stage1, {"lr": 1e-4, "epochs": 1, "teachers": ["t1"], **changes})
     assert sentence in str(error.value)
+
+
+def test_a_teacher_of_other_gold_labels_is_refused(root: Path) -> None:
+    """Logits may come from elsewhere, and labels be corrected in the meantime."""
+    stage1(root, epochs=1)
+    given = artifacts(root, stage())[0]
+    notes = given.directory / "notes.json"
+    content = json.loads(notes.read_text())
+    notes.write_text(json.dumps({**content, "gold": {"task/train": TRAIN.gold_hash}}))
+    stage2(root, epochs=1)
+    flipped = TRAIN.table.set_column(2, "label", pa.array(1 - TRAIN.labels))
+    with pytest.raises(UserError, match=r"teacher 't1' has learned other rows or labels of task/"):
+        stage2(root, train=dataclasses.replace(TRAIN, table=flipped), epochs=1)
