@@ -7,6 +7,7 @@ from pipeline import console
 from pipeline.core import rows
 from pipeline.core.files import write_json
 from pipeline.core.rows import CORPORA
+from pipeline.export.card import Origin
 from pipeline.export.package import export, summary
 from pipeline.preflight import read_params
 from pipeline.serving.scorer import EXPORTED
@@ -16,6 +17,9 @@ def main() -> str:
     params = read_params()
     metrics = Path("metrics")
     task = params.corpora[params.task]
+    weights = params.pretrained.get(params.student.weights.removeprefix("pretrained/"))
+    learned = {params.task, *params.general}
+    on_hub = [corpus for name in learned if (corpus := params.corpora[name]).revision]
     exported = export(
         Path("models/student/stage2"),
         stage1=Path("models/student/stage1") if params.stage2.from_stage1 else None,
@@ -26,6 +30,10 @@ def main() -> str:
         pool=rows.read("general", "pool"),
         metrics=metrics,
         corpora=CORPORA,
+        origin=Origin(
+            weights.source if weights and weights.revision else None,
+            tuple(sorted(corpus.source for corpus in on_hub)),
+        ),
         directory=EXPORTED,
     )
     write_json(metrics / "export.json", summary(exported))

@@ -114,6 +114,7 @@ def export_with(student: Path, root: Path, metrics: Path, corpora: Path, **chang
         "settings": settings.Export(int8_agreement=0.0, int8_rows=100, int8_loss=1.0),
         "relevant_label": None,
         "text_columns": ("question", "passage"),
+        "origin": card.Origin(),
         "validation": rows_of(pairs_of(60, 1), label_names),
         "pool": rows_of(pairs_of(120, 2), label_names, "general/pool"),
     }

@@ -55,6 +55,8 @@ def whole_directory(path: Path) -> Iterator[Path]:
             yield draft
         for own, _, files in os.walk(draft):
             for name in files:
+                # safetensors gives its files to their owner only, whatever the umask.
+                Path(own, name).chmod(draft.stat().st_mode & 0o666)
                 _sync_file(Path(own, name))
             _sync_directory(Path(own))
     except BaseException:

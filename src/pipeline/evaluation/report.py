@@ -1,6 +1,7 @@
 """The evaluation as tables for people, and as numbers for ``dvc metrics diff``."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,16 +90,16 @@ def sentences(evaluation: Evaluation) -> list[str]:
         lines += _about_ranking(evaluation)
     lines += [f"for the student, {sentence}" for sentence in evaluation.fit.sentences()]
     lines += [
-        f"no row is of the class '{name}', which systems may answer: to count it as another one, "
-        f"set corpora.{evaluation.test}.merged"
+        f"no row is of the class '{escaped(name)}', which systems may answer: to count it as "
+        f"another one, set corpora.{evaluation.test}.merged"
         for name in evaluation.absent
     ]
     if found := evaluation.positive:
         precision = evaluation.systems["student"].score.average_precision
         assert precision is not None
         lines.append(
-            f"'{found.name}' are {found.share:.1%} of the rows: the student finds them with an "
-            f"average precision of {precision.value:.3f} [{precision.low:.2f}, "
+            f"'{escaped(found.name)}' are {found.share:.1%} of the rows: the student finds them "
+            f"with an average precision of {precision.value:.3f} [{precision.low:.2f}, "
             f"{precision.high:.2f}]; from a probability of {found.threshold:.2f} on, which was "
             f"chosen on validation rows, with a precision of {found.precision:.0%} and a recall of "
             f"{found.recall:.0%}"
@@ -125,8 +126,8 @@ def _about_ranking(evaluation: Evaluation) -> list[str]:
     return [
         "MAP: mean average precision; MRR: mean reciprocal rank; P@1: precision at 1, over the "
         f"{evaluation.questions:,} questions with right and wrong rows, ranked by the probability "
-        f"of '{evaluation.relevant_label}'; intervals are those of other questions; accuracy of "
-        "random order: that of the most frequent class",
+        f"of '{escaped(evaluation.relevant_label or '')}'; intervals are those of other questions; "
+        "accuracy of random order: that of the most frequent class",
         f"over all {evaluation.all_questions:,} questions, of which one without a right row counts "
         f"as 0 and one without a wrong row as 1, the student has {over_all}",
     ]
@@ -149,7 +150,7 @@ def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[s
     if system.one_class is not None:
         ranks = _is_ranked(evaluation) and system.has_learned
         lines.append(
-            f"{name} answers '{system.one_class}' for nearly all rows"
+            f"{name} answers '{escaped(system.one_class)}' for nearly all rows"
             + ("; its accuracy says nothing, but its ranking does" if ranks else "")
         )
     if system.is_worse:
@@ -237,6 +238,11 @@ def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
         for name, own in {"baseline": evaluation.baseline, **by_system}.items()
         for score, interval in intervals(own).items()
     ]
+
+
+def escaped(text: str) -> str:
+    """``text`` as it is shown in Markdown, such as the name of a class that has markup."""
+    return re.sub(r"([\\`*\[\]<>|#&])", r"\\\1", text)
 
 
 def _key(name: str) -> str:

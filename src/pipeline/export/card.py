@@ -13,6 +13,8 @@ from transformers import PretrainedConfig
 
 from pipeline.core.errors import explained
 from pipeline.core.files import write_text
+from pipeline.evaluation.report import escaped
+from pipeline.export.cross_encoder import ENCODER
 from pipeline.export.gate import Gate
 from pipeline.export.timing import Rate
 from pipeline.model.pair_model import Card
@@ -25,6 +27,15 @@ CROSS_ENCODER, ONNX_FLOAT32, ONNX_INT8 = (
     "onnxruntime int8",
 )
 """The tools that score with what is shipped."""
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "roc_auc": "roc_auc",
+    "average_precision": "average_precision",
+    "mean_average_precision": "map",
+    "mean_reciprocal_rank": "mrr",
+}
+"""What a hub calls our scores, of those that it knows."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,10 @@ class Exported:
 
     label_names: tuple[str, ...]
     """In the order that is shipped; of two, the score is the probability of the second."""
+    threshold: float | None
+    """The least score at which the ranked class had the best F1 on validation rows."""
+    is_plain: bool
+    """Whether it is a classifier that transformers has a class for."""
     gate: Gate
     cautious: bool
     """Whether int8 leaves the second matrix of each feed-forward in float32, because it was too
@@ -45,6 +60,14 @@ class Exported:
     """By tool, how fast it scores texts."""
     machine: str
     """Where it was measured."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The ids on a hub of weights and corpora, of those that came from one."""
+
+    base_model: str | None = None
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +111,7 @@ def write(
     stage1: Card | None,
     encoder: PretrainedConfig,
     parameters: int,
+    origin: Origin,
     license_name: str | None,
 ) -> None:
     """Write the card of ``exported`` to ``path``.
@@ -98,15 +122,21 @@ def write(
     ranks = len(exported.label_names) == 2
     data = ModelCardData(
         license=license_name,
+        base_model=origin.base_model,
+        datasets=list(origin.datasets) or None,
         library_name="sentence-transformers",
         pipeline_tag="text-ranking" if ranks else "text-classification",
         tags=["cross-encoder", "sentence-transformers", "onnx", "knowledge-distillation"],
         model_name="student",
-        eval_results=[_eval_result(line, ranks=ranks) for line in background.scores],
+        eval_results=[
+            _eval_result(line, ranks=ranks)
+            for line in background.scores
+            if line["score"] in METRICS
+        ],
     )
-    template = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(TEMPLATE.read_text(encoding="utf-8"))
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["plain"] = escaped
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     content = template.render(
         card_data=data.to_yaml(),
         exported=exported,
@@ -118,6 +148,8 @@ def write(
         parameters=parameters,
         background=background,
         license_name=license_name,
+        origin=origin,
+        encoder_place=ENCODER,
     )
     write_text(path, f"{ModelCard(content).content.strip()}\n")
 
@@ -127,7 +159,7 @@ def _eval_result(score: Mapping[str, str], *, ranks: bool) -> EvalResult:
         task_type="text-ranking" if ranks else "text-classification",
         dataset_type=score["test"],
         dataset_name=score["test"],
-        metric_type=score["score"],
+        metric_type=METRICS[score["score"]],
         metric_value=float(score["value"]),
     )
 

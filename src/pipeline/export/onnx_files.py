@@ -14,6 +14,8 @@ from pipeline.export.folding import FoldedStudent
 from pipeline.model.encoding import Batch
 
 LOGITS = "logits"
+IR_VERSION = 9
+"""Version of the file format, which onnxruntime 1.17 (2024) and newer read."""
 
 
 def write_float32(path: Path, student: FoldedStudent, example: Batch) -> None:
@@ -39,6 +41,7 @@ def write_float32(path: Path, student: FoldedStudent, example: Batch) -> None:
     model = program.model_proto
     _keep_fast_layer_norms(model.graph)
     _forget_origin(model)
+    model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
@@ -71,6 +74,9 @@ def write_int8(path: Path, float32: Path, *, cautious: bool = False) -> None:
             reduce_range=True,
             weight_type=QuantType.QInt8,
         )
+    model = onnx.load(path)
+    model.ir_version = IR_VERSION
+    onnx.save(model, path)
 
 
 def _keep_fast_layer_norms(graph: onnx.GraphProto) -> None:

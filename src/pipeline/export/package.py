@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory
 from pipeline.core.rows import Rows, class_order
 from pipeline.export import card, cross_encoder, gate, onnx_files, timing
-from pipeline.export.card import CROSS_ENCODER, ONNX_FLOAT32, ONNX_INT8, Exported
+from pipeline.export.card import CROSS_ENCODER, ONNX_FLOAT32, ONNX_INT8, Exported, Origin
 from pipeline.export.folding import fold
 from pipeline.export.settings import Export
 from pipeline.model import pair_model
@@ -36,13 +36,15 @@ def export(
     pool: Rows,
     metrics: Path,
     corpora: Path,
+    origin: Origin,
     directory: Path,
 ) -> Exported:
     """Write the student saved in ``student`` to ``directory``, which appears when it is complete.
 
     ``stage1`` is where the student that it has started from is saved, if it has. Of two classes,
     the score is the probability of ``relevant_label`` (None: the last class). ``text_columns`` are
-    the names of both texts, by which ``predict`` finds them in a file. ``metrics`` and
+    the names of both texts, by which ``predict`` finds them in a file, and ``origin`` says where
+    weights and corpora came from. ``metrics`` and
     ``corpora`` are the directories whose results and counts the card shows. Raises UserError if
     the student cannot be exported, or gives other probabilities once it is.
     """
@@ -55,16 +57,19 @@ def export(
     wanted = probabilities(expected.double(), own_card.temperature).numpy()
     # A GPU may have computed that.
     folded = fold(model.cpu(), own_card, label_names)
+    thresholds = dict(zip(own_card.label_names, own_card.thresholds, strict=False))
+    threshold = thresholds.get(label_names[-1])
     with whole_directory(directory) as draft:
         what = f"a {model.encoder.config.model_type} cannot be exported"
         remedy = "use a student of another architecture"
         with explained(what, remedy):
-            cross_encoder.write(
+            is_plain = cross_encoder.write(
                 draft,
                 folded,
                 tokenizer,
                 label_names=label_names,
                 text_columns=text_columns,
+                threshold=threshold,
                 max_length=own_card.max_length,
             )
             (draft / FLOAT32).parent.mkdir()
@@ -88,6 +93,8 @@ def export(
                 break
         exported = Exported(
             label_names,
+            threshold,
+            is_plain,
             found,
             cautious,
             differences,
@@ -109,6 +116,7 @@ def export(
             stage1=None if stage1 is None else pair_model.read_card(stage1),
             encoder=model.encoder.config,
             parameters=pair_model.parameters(folded),
+            origin=origin,
             license_name=settings.license,
         )
     return exported

@@ -40,13 +40,19 @@ POOLING_MODES: dict[str, Pooling] = {
 
 
 def load_encoder(
-    directory: Path, *, layers: int | None = None, dropout: float = 0.0, max_length: int = 1
+    directory: Path,
+    *,
+    layers: int | None = None,
+    dropout: float = 0.0,
+    max_length: int = 1,
+    pooling: Pooling | None = None,
 ) -> tuple[PreTrainedModel, Any]:
     """The encoder saved in ``directory``, cut to its lowest ``layers`` (None: all), and tokenizer.
 
-    The directory may hold a pretrained encoder, a teacher or a student. Only safetensors are read
-    and no remote code is run. Raises UserError if it holds no model, a damaged one, or one with too
-    few layers or that cannot read ``max_length`` tokens.
+    Heads read what ``pooling`` says (None: what its configuration says). The directory may hold a
+    pretrained encoder, a teacher or a student. Only safetensors are read and no remote code is run.
+    Raises UserError if it holds no model, a damaged one, or one with too few layers or that cannot
+    read ``max_length`` tokens.
     """
     if not (directory / "config.json").exists():
         raise UserError(f"{directory} holds no model: {remedy(directory)}, or `dvc pull`.")
@@ -74,7 +80,7 @@ def load_encoder(
         if ("dropout" in name or name.endswith("pdrop")) and type(value) in (int, float):
             setattr(config, name, dropout)
     with explained(f"{directory} is damaged", remedy(directory)):
-        encoder, tokenizer = from_pretrained(directory, config)
+        encoder, tokenizer = from_pretrained(directory, config, pooling=pooling)
     if max_length > (longest := longest_input(encoder, max_length)):
         raise UserError(
             f"params.yaml: 'max_length' is {max_length}, but {directory} reads at most {longest} "

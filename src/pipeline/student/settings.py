@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.core.settings import FINITE, Flag, Settings, Text, Whole, require
+from pipeline.model.settings import Pooling
 from pipeline.training.settings import Training
 
 SOFT_LABEL = "soft_label"
@@ -21,6 +22,10 @@ class Student(Settings):
     """Number of encoder layers (paper: 3)."""
     head_layers: Annotated[Whole, Field(ge=1, le=3)] = 1
     """Number of fully connected layers in each head."""
+    pooling: Pooling | None = None
+    """What its heads read of a pair: ``mean`` over its tokens, ``cls`` (the first) or ``last``;
+    default that of its weights. With ``cls`` and one head layer, a BERT or RoBERTa is exported as a
+    plain classifier, which every tool loads."""
 
 
 class Stage(Training):

@@ -73,7 +73,11 @@ def distill(
         )
     runtime.seed_step(settings.seed, -1)
     encoder, tokenizer = load_encoder(
-        start, layers=student.layers, dropout=settings.dropout, max_length=max_length
+        start,
+        layers=student.layers,
+        dropout=settings.dropout,
+        max_length=max_length,
+        pooling=student.pooling,
     )
     text_fit.say(tokenizer, pool, max_length)
     identities = read_teachers(teachers, pool)
@@ -163,7 +167,11 @@ def finetune_student(
     else:
         stage1_student, stage1_card = None, None
         encoder, tokenizer = load_encoder(
-            start, layers=student.layers, dropout=settings.dropout, max_length=max_length
+            start,
+            layers=student.layers,
+            dropout=settings.dropout,
+            max_length=max_length,
+            pooling=student.pooling,
         )
     text_fit.say(tokenizer, training, max_length)
     identities = read_teachers(teachers, training)

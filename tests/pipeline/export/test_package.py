@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,15 @@ import pytest
 import torch
 from exports import Export
 from safetensors.torch import load_file, save_file
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    pipeline,
+)
 
 from pipeline.core.errors import UserError
 from pipeline.export import cross_encoder, package, settings
@@ -49,7 +55,9 @@ def test_a_cross_encoder_of_three_classes_gives_a_logit_for_each(exported_nli: E
 
 
 def test_transformers_loads_the_encoder_with_the_weights_of_the_student(exported: Export) -> None:
-    encoder = AutoModel.from_pretrained(exported.directory, add_pooling_layer=False)
+    encoder = AutoModel.from_pretrained(
+        exported.directory, subfolder=cross_encoder.ENCODER, add_pooling_layer=False
+    )
     own, _, _ = pair_model.load(exported.student)
     theirs = encoder.state_dict()
     for name, values in own.encoder.state_dict().items():
@@ -58,12 +66,106 @@ def test_transformers_loads_the_encoder_with_the_weights_of_the_student(exported
     assert len(tokenizer(*PAIRS[0], truncation=True)["input_ids"]) <= 16
 
 
+@pytest.mark.parametrize(
+    "load",
+    [
+        AutoModelForSequenceClassification.from_pretrained,
+        AutoModel.from_pretrained,
+        lambda directory: pipeline("text-classification", model=str(directory)),
+        SentenceTransformer,
+    ],
+)
+@pytest.mark.parametrize("of", ["exported", "exported_nli"])
+def test_no_tool_loads_a_random_head(
+    of: str, load: Callable[[Any], Any], request: pytest.FixtureRequest
+) -> None:
+    """A student that is no plain classifier is refused by all that would take it for one."""
+    directory = request.getfixturevalue(of).directory
+    with pytest.raises((OSError, ValueError), match=r"model\.safetensors|Could not load model"):
+        load(str(directory))
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("names", [("irrelevant", "relevant"), ("yes", "no", "maybe")])
+def test_a_student_of_the_first_token_is_a_plain_classifier(
+    family: str, names: tuple[str, ...], tiny_bert: Path, tmp_path: Path
+) -> None:
+    weights = tiny_bert
+    if family != "bert":
+        weights = tmp_path / "weights"
+        families.save(family, weights, exports.WORDS, AutoModel)
+    student = exports.save_student(tmp_path / "s", weights, pooling="cls", label_names=names)
+    made = exports.export(student, tmp_path / "e")
+    assert made.made.is_plain
+    expected = made.expected(PAIRS)
+    tokenizer = AutoTokenizer.from_pretrained(made.directory)
+    model = AutoModelForSequenceClassification.from_pretrained(made.directory)
+    with torch.no_grad():
+        inputs = tokenizer(*zip(*PAIRS, strict=True), padding=True, truncation=True)
+        logits = model(**inputs.convert_to_tensors("pt")).logits
+    found = logits.sigmoid()[:, 0] if len(names) == 2 else logits.softmax(dim=1)
+    wanted = expected[:, 1] if len(names) == 2 else expected
+    assert (found - wanted).abs().max() < 1e-5
+    scored = CrossEncoder(str(made.directory), device="cpu").predict(
+        PAIRS, apply_softmax=len(names) > 2
+    )
+    assert np.abs(scored - wanted.numpy()).max() < 1e-5
+    if len(names) == 2:
+        classify = pipeline("text-classification", model=str(made.directory))
+        given = dict(zip(("text", "text_pair"), PAIRS[0], strict=True))
+        (first,) = classify([given], truncation=True)
+        assert first["score"] == pytest.approx(float(wanted[0]), abs=1e-5)
+    assert (
+        "AutoModelForSequenceClassification.from_pretrained"
+        in (made.directory / "README.md").read_text()
+    )
+
+
+def test_a_student_of_several_head_layers_is_no_plain_classifier(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    student = exports.save_student(tmp_path / "s", tiny_bert, pooling="cls", head_layers=2)
+    made = exports.export(student, tmp_path / "e")
+    assert not made.made.is_plain
+    expected = made.expected(PAIRS)[:, 1].numpy()
+    model = CrossEncoder(str(made.directory), device="cpu")
+    assert np.abs(model.predict(PAIRS) - expected).max() < 1e-5
+
+
+def test_the_same_student_is_exported_to_the_same_bytes(exported: Export, tmp_path: Path) -> None:
+    again = exports.export(exported.student, tmp_path)
+
+    def files(directory: Path) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(directory)): path.read_bytes()
+            for path in directory.rglob("*")
+            if path.is_file() and path.name != "README.md"
+        }
+
+    assert files(again.directory) == files(exported.directory)
+
+
+def test_other_tools_can_read_the_files(exported: Export) -> None:
+    """Old onnxruntimes, FlashRank and fastembed, and other users of the machine."""
+    for path in exported.directory.rglob("*"):
+        if path.is_file():
+            assert path.stat().st_mode & 0o777 == (exported.directory.stat().st_mode & 0o666), path
+        if path.suffix == ".onnx":
+            assert onnx.load(path).ir_version <= 9
+    special = json.loads((exported.directory / "special_tokens_map.json").read_text())
+    assert special["sep_token"] == "[SEP]"
+    config = json.loads((exported.directory / "tokenizer_config.json").read_text())
+    assert not {"is_local", "max_length"} & set(config)
+    assert config["model_max_length"] == 16
+
+
 def test_the_configuration_names_the_classes(exported: Export, exported_nli: Export) -> None:
     def config(of: Export) -> dict[str, Any]:
         return dict(json.loads((of.directory / "config.json").read_text()))
 
     assert config(exported)["label_names"] == ["irrelevant", "relevant"]
     assert config(exported)["id2label"] == {"0": "relevant"}
+    assert config(exported)["text_columns"] == ["question", "passage"]
     names = ["entailment", "neutral", "contradiction"]
     assert config(exported_nli)["id2label"] == {str(i): name for i, name in enumerate(names)}
 
