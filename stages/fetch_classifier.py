@@ -14,7 +14,14 @@ def main() -> str:
     params = read_params()
     settings = entry(params.classifiers, name, "classifiers")
     models = Path("models")
-    label_names = classifier.fetch(name, settings, max_length=params.max_length, models=models)
+    teaches_task = name in params.stage2.teachers
+    label_names = classifier.fetch(
+        name,
+        settings,
+        max_length=params.max_length,
+        expected=params.corpora[params.task].label_names if teaches_task else None,
+        models=models,
+    )
     mark_done(models / "teachers" / name)
     return f"classifier {name}: from {settings.source}, classes {', '.join(label_names)}"
 

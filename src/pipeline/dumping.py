@@ -16,6 +16,7 @@ from pipeline.model import pair_model, text_fit
 from pipeline.model.encoding import check_vocabulary, encode
 from pipeline.model.inference import predict
 from pipeline.model.sequence_classifier import load_teacher
+from pipeline.model.weights import weights_hash
 
 CODE = (
     *("pipeline.core.processor", "pipeline.core.runtime", "pipeline.model"),
@@ -45,7 +46,7 @@ def dump(
             logits.check_classes(name, card.label_names, rows)
     identity = TeacherIdentity(
         name,
-        pair_model.weights_hash(teacher),
+        weights_hash(teacher),
         tokenizer_hash(tokenizer),
         card.max_length,
         "float32" if in_float32 else runtime.tensor_type(),
@@ -83,7 +84,8 @@ def dump(
                 advance=lambda count: advance(processes * count),
                 in_float32=in_float32,
             )
-            return scores[:, 0]
+            # A student that teaches has several heads.
+            return scores.mean(dim=1)
 
         logits.write(directory, identity, splits, notes=notes, score=score, parts=parts)
     if runtime.is_main_process():

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.core.errors import UserError, explained
-from pipeline.core.files import whole_directory
+from pipeline.core.files import source_path, whole_directory
 from pipeline.model.loading import from_pretrained, load_config
 from pipeline.model.settings import Pretrained, Source
 
@@ -50,7 +50,7 @@ def find(settings: Source) -> str:
 def _in_package(source: str) -> str:
     """The directory in an installed package, if ``source`` names one, else ``source`` as it is."""
     if not source.startswith(PACKAGE):
-        return source
+        return str(source_path(source))
     package = source.removeprefix(PACKAGE)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     for root in (spec.submodule_search_locations or ()) if spec else ():

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import exports
 import families
 import pytest
 import torch
@@ -16,9 +17,13 @@ from pipeline.core.errors import UserError
 from pipeline.dumping import dump
 from pipeline.evaluation import speed
 from pipeline.logits import Artifact
+from pipeline.model import pair_model
+from pipeline.model.encoding import encode
+from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
-from pipeline.model.pair_model import read_card, weights_hash
+from pipeline.model.pair_model import read_card
 from pipeline.model.settings import Classifier
+from pipeline.model.weights import weights_hash
 
 TEST = rows_of(20, 1, "test/qa")
 
@@ -145,3 +150,31 @@ def test_what_cannot_be_had_is_refused() -> None:
     with pytest.raises(UserError, match="could not be loaded"):
         fetched()
     assert not Path("models").exists()
+
+
+def test_a_student_of_this_pipeline_teaches_with_all_its_heads(tiny_bert: Path) -> None:
+    student = exports.save_student(Path("source"), tiny_bert)
+    fetched()
+    teacher = Path("models/teachers/ready")
+    assert read_card(teacher).heads == exports.HEADS
+    rows = rows_of(20)
+    model, tokenizer, card = pair_model.load(student)
+    said = predict(model, encode(tokenizer, rows, card.max_length), card.heads).mean(dim=1)
+    dump("ready", teacher, [rows], directory=Path("out/ready"))
+    artifact = Artifact(Path("out/ready"), "stage")
+    found = logits.read(artifact, logits.read_identity(artifact), rows, card.label_names)
+    torch.testing.assert_close(found, said)
+
+
+def test_classes_that_are_not_those_of_the_task_are_mapped_in_one_line() -> None:
+    save(["only"], "gpt2")
+    with pytest.raises(
+        UserError, match=r"as in classifiers.ready.label_names: {negative: no, positive: yes}"
+    ):
+        fetch(
+            "ready",
+            Classifier(source="source", max_length=16),
+            max_length=16,
+            models=Path("models"),
+            expected=("no", "yes"),
+        )

@@ -17,6 +17,7 @@ from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
 from pipeline.model.settings import GOLDEN
+from pipeline.model.weights import weights_hash
 
 SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "test/qa")]
 
@@ -36,7 +37,7 @@ def test_every_row_has_the_logits_of_the_teacher(teacher: Path) -> None:
     assert dump("t1", teacher, SPLITS, directory=Path("task/t1")) == 70
     artifact = Artifact(Path("task/t1"), "stage")
     identity, notes = logits.read_identity(artifact), logits.read_notes(artifact)
-    assert identity.weights == pair_model.weights_hash(teacher)
+    assert identity.weights == weights_hash(teacher)
     assert (identity.teacher, identity.max_length, identity.label_names) == ("t1", 12, LABEL_NAMES)
     model, tokenizer, _ = pair_model.load(teacher)
     assert notes.parameters == sum(p.numel() for p in model.parameters())

@@ -156,7 +156,6 @@ WEIGHTS: dict[str, tuple[Change, str]] = {
     "no tokenizer": (without("tokenizer.json", "tokenizer_config.json"), "tokenizer"),
     "no configuration": (without("config.json"), "could not be loaded"),
     "no weights": (without("model.safetensors"), "could not be loaded"),
-    "other outputs": (edit_config(return_dict=False), "could not be loaded"),
     "code for attention": (edit_config(_attn_implementation="org/kernel"), "names code on a hub"),
     "no deviation": (edit_config(initializer_range=-1.0), "has the initializer_range -1.0"),
     "pickle in an index": (indexed("evil.bin"), "names other files than safetensors"),
@@ -227,7 +226,6 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
     "a gap": {"id2label": {"0": "a", "2": "b"}},
     "several at once": {"problem_type": "multi_label_classification"},
     "regression": {"problem_type": "regression"},
-    "other outputs": {"return_dict": False},
 }
 
 

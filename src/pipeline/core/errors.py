@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 OF_THE_MACHINE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
-    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.EPIPE, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 }
 """Errors that are not due to what a file contains."""
 

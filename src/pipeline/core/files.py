@@ -1,21 +1,26 @@
 """Files and directories that appear under their final name only when they are complete."""
 
 import csv
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
-from pipeline.core.errors import explained
+from pipeline.core.errors import UserError, explained
 
 Content = TypeVar("Content")
+DRAFT = ".part"
+"""The end of the name of what is not complete yet."""
 QUEUED = (".dvc", "tmp", "exps")
 """The directory in which DVC runs experiments of ``--temp`` and ``--queue``."""
 
@@ -47,9 +52,11 @@ def source_path(source: str) -> Path:
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
     """A new directory to write to; it is renamed to ``path`` if the block ends without an error."""
-    draft = path.with_name(f".{path.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise UserError(f"{path} is a file or a link, but is to be a directory: move it away.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = _draft(path)
+    draft.mkdir()
     try:
         with _disk_errors(path):
             yield draft
@@ -70,8 +77,10 @@ def whole_directory(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to; it is renamed to ``path`` if the block ends without an error."""
+    if path.is_dir():
+        raise UserError(f"{path} is a directory, but is to be a file: move it away.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
+    draft = _draft(path)
     try:
         with _disk_errors(path):
             yield draft
@@ -81,6 +90,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     draft.replace(path)
     _sync_directory(path.parent)
+
+
+def _draft(path: Path) -> Path:
+    """A path beside ``path`` for what this process writes; drafts of killed processes are removed.
+
+    Two runs at once, of the same project, so write to different drafts.
+    """
+    machine = socket.gethostname()
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*{DRAFT}"):
+        owner, _, process = other.name.removesuffix(DRAFT).rpartition("-")
+        is_own = owner == f".{path.name}.{machine}" and process.isdecimal()
+        if is_own and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
+    return path.with_name(f".{path.name}.{machine}-{os.getpid()}{DRAFT}")
 
 
 @contextmanager

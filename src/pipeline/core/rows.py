@@ -177,6 +177,11 @@ def read(place: str, split: str, root: Path = CORPORA) -> Rows:
             relevant_label = metadata[b"relevant_label"].decode()
             if relevant_label not in label_names:
                 raise ValueError(f"it has no class '{relevant_label}'")
+        card = root / place / "card.json"
+        if card.exists():
+            labels = json.loads(card.read_text(encoding="utf-8"))["splits"][split]["labels"]
+            if [*label_names, "unlabelled"] != list(labels):
+                raise ValueError(f"its classes are not those of {card}")
         merged = TypeAdapter(dict[str, str]).validate_json(metadata.get(b"merged", b"{}"))
         if not set(merged) | set(merged.values()) <= set(label_names):
             raise ValueError("it merges classes that it does not have")

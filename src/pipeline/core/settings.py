@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.core.errors import UserError
 
@@ -27,7 +28,7 @@ Model = TypeVar("Model", bound="Settings")
 
 
 def _number_from_text(value: Any) -> Any:
-    # DVC writes 5e-05. PyYAML follows YAML 1.1, where that is a text.
+    # Such as 1e-4 in quotes.
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -113,16 +114,19 @@ def require_name(holds: bool, setting: str, name: str, expected: str) -> None:
 def read(path: Path) -> dict[str, Any]:
     """The content of a settings file; raises UserError if it is missing or not a YAML mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The library of DVC, which follows YAML 1.2 as DVC does, and refuses a key that is there
+        # twice. In YAML 1.1, `no` is false and 020 is 16.
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the project root.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8: save it in that encoding.") from None
     except RecursionError:
         raise UserError(f"{path} is nested too deeply to be read: correct it.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (YAMLError, ValueError) as error:
         # A ValueError comes from a date that does not exist or a number of thousands of digits.
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        reason = " ".join(str(error).split()).split(" To suppress this check")[0]
+        raise UserError(f"{path} is not valid YAML: {reason}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping of settings.")
     return content
@@ -161,6 +165,8 @@ def _sentence(problem: ErrorDetails, where: str) -> str:
     if problem["type"] == "unknown":
         key, names = _dotted(path, context["key"]), context["names"]
         return f"'{key}' is not a setting; {path or 'the file'} takes {names}."
+    if problem["type"] == "string_type" and isinstance(value, bool):
+        return f"'{path}' is {_shown(value)}, but must be a string: quote it."
     expected = EXPECTED.get(problem["type"], problem["msg"]).format(**context).replace("'", "")
     is_name = problem["type"] == "name"
     if problem["loc"] and problem["loc"][-1] == "[key]":

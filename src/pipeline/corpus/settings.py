@@ -87,6 +87,8 @@ class Corpus(Settings):
             require(kept, "merged", dict(self.merged), "without the relevant_label itself")
         two = len(names) - len(self.merged) >= 2
         require(two, "merged", dict(self.merged), "so that two classes are left")
+        expected = "a list of names that can be printed, without line breaks and control characters"
+        require(all(name.isprintable() for name in names), "label_names", names, expected)
         relevant, expected = self.relevant_label, f"one of {', '.join(names)}"
         require(relevant is None or relevant in names, "relevant_label", relevant, expected)
         for role, split in self.splits.items():

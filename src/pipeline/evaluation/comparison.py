@@ -108,7 +108,8 @@ class Evaluation:
     """That of a system that knows only the shares of the classes: it answers the most frequent
     class, and ranks at random."""
     systems: dict[str, SystemResult]
-    """Teachers by name, their mean, ``stage 1`` (if it has the task's classes), ``student``."""
+    """Teachers by name, their mean, ``stage 1`` (if the student has started from it and it has the
+    task's classes), ``student``."""
     gains: dict[str, Interval]
     """The leading score of the student minus that of another system, paired, by name. Those are
     missing where neither of both is better than the baseline."""
@@ -162,8 +163,10 @@ def evaluate(
             timed[architectures[name]] = twin
     predicted[MEAN_OF_TEACHERS] = mean_probability(torch.stack(teacher_logits, dim=1))
     parameters[MEAN_OF_TEACHERS] = sum(parameters.values())
-    stage1_student, _, stage1_card = pair_model.load(stage1)
-    students = {"stage 1": (stage1_student, stage1_card), "student": (student, card)}
+    students = {"student": (student, card)}
+    if card.from_stage1:
+        stage1_student, _, stage1_card = pair_model.load(stage1)
+        students = {"stage 1": (stage1_student, stage1_card), **students}
     for name, (model, own_card) in students.items():
         if set(own_card.label_names) == set(test.label_names):
             order = class_order(own_card.label_names, test.label_names)

@@ -1,7 +1,6 @@
 """The evaluation as tables for people, and as numbers for ``dvc metrics diff``."""
 
 import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.evaluation.comparison import Evaluation, SystemResult
+from pipeline.evaluation.markdown import escaped
 from pipeline.evaluation.scoring import Interval, Score
 
 MAP = "mean_average_precision"
@@ -238,11 +238,6 @@ def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
         for name, own in {"baseline": evaluation.baseline, **by_system}.items()
         for score, interval in intervals(own).items()
     ]
-
-
-def escaped(text: str) -> str:
-    """``text`` as it is shown in Markdown, such as the name of a class that has markup."""
-    return re.sub(r"([\\`*\[\]<>|#&])", r"\\\1", text)
 
 
 def _key(name: str) -> str:

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig
 
 from pipeline.core.errors import explained
 from pipeline.core.files import write_text
-from pipeline.evaluation.report import escaped
+from pipeline.evaluation.markdown import escaped
 from pipeline.export.cross_encoder import ENCODER
 from pipeline.export.gate import Gate
 from pipeline.export.timing import Rate

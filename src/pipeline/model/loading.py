@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -21,14 +20,14 @@ from transformers.utils.hub import cached_file
 
 from pipeline.core.errors import UserError, explained
 from pipeline.model.settings import Pooling
-from pipeline.model.tokenizer import PROBE, load_tokenizer, separate_texts
+from pipeline.model.tokenizer import load_tokenizer, separate_texts
+from pipeline.model.weights import load_weights, read_probe, refuse_damage, refuse_padding
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 POOLING_FILE = "1_Pooling/config.json"
 """Where the weights of sentence-transformers say how they are pooled."""
-INDEX = "model.safetensors.index.json"
 POOLING_MODES: dict[str, Pooling] = {
     "mean": "mean",
     "mean_tokens": "mean",
@@ -57,6 +56,7 @@ def load_encoder(
     if not (directory / "config.json").exists():
         raise UserError(f"{directory} holds no model: {remedy(directory)}, or `dvc pull`.")
     with explained(f"{directory} is damaged", remedy(directory)):
+        refuse_damage(directory)
         config = load_config(directory)
     depth = config.num_hidden_layers
     if layers is not None and layers > depth:
@@ -65,9 +65,10 @@ def load_encoder(
             "layers in params.yaml, or other weights."
         )
     config.num_hidden_layers = layers or depth
-    if getattr(config, "layer_types", None):
-        # ModernBERT and others list what each layer is.
-        config.layer_types = config.layer_types[: config.num_hidden_layers]
+    for name in ("layer_types", "attention_window"):
+        # ModernBERT, Longformer and others list what each layer is.
+        if isinstance(getattr(config, name, None), list):
+            setattr(config, name, getattr(config, name)[: config.num_hidden_layers])
     try:
         config.validate()
     except StrictDataclassError:
@@ -133,41 +134,12 @@ def from_pretrained(
         )
     tokenizer = load_tokenizer(name, config, revision)
     separate_texts(tokenizer, name)
-    hidden = read_probe(encoder, tokenizer).last_hidden_state
+    alone, padded = read_probe(encoder, tokenizer)
+    hidden = alone.last_hidden_state
+    refuse_padding(name, hidden, padded.last_hidden_state[:, : hidden.shape[1]])
     if hidden.shape[-1] != config.hidden_size or not hidden.isfinite().all():
         raise ValueError("its states are not finite, or not as wide as its config.json says")
     return encoder, tokenizer
-
-
-def read_probe(model: PreTrainedModel, tokenizer: Any) -> Any:
-    """What ``model`` makes of one pair of texts. Raises anything if the model is unusable."""
-    pair = tokenizer.backend_tokenizer.encode(*PROBE)
-    inputs = {"input_ids": pair.ids, "attention_mask": pair.attention_mask}
-    if "token_type_ids" in tokenizer.model_input_names:
-        inputs["token_type_ids"] = pair.type_ids
-    with torch.inference_mode():
-        return model(**{name: torch.tensor([values]) for name, values in inputs.items()})
-
-
-def load_weights(
-    kind: Any, name: str | Path, config: PretrainedConfig, revision: str | None, **options: Any
-) -> tuple[PreTrainedModel, list[str]]:
-    """A model of the Auto class ``kind``, from safetensors only, and what its weights lack."""
-    index = cached_file(name, INDEX, revision=revision, _raise_exceptions_for_missing_entries=False)
-    files = set(json.loads(Path(index).read_text())["weight_map"].values()) if index else set()
-    if any(not file.endswith(".safetensors") or Path(file).name != file for file in files):
-        raise ValueError(f"its {INDEX} names other files than safetensors beside it")
-    model, info = kind.from_pretrained(
-        name,
-        config=config,
-        revision=revision,
-        use_safetensors=True,
-        trust_remote_code=False,
-        dtype=torch.float32,
-        output_loading_info=True,
-        **options,
-    )
-    return model, sorted(info["missing_keys"])
 
 
 def load_config(name: str | Path, revision: str | None = None) -> PretrainedConfig:
@@ -185,6 +157,11 @@ def load_config(name: str | Path, revision: str | None = None) -> PretrainedConf
             f"'{name}' is a {config.model_type}, which does not read text alone: name weights of "
             "an encoder or decoder of text."
         )
+    # What only adds outputs, or computes the same in another way.
+    config.output_attentions = config.output_hidden_states = False
+    config.return_dict = True
+    if hasattr(config, "chunk_size_feed_forward"):
+        config.chunk_size_feed_forward = 0
     if "/" in str(config._attn_implementation):
         raise ValueError("its config.json names code on a hub for its attention")
     if not 0 < getattr(config, "initializer_range", 0.02) < 1:
@@ -247,6 +224,8 @@ def _model_class(config: PretrainedConfig) -> Any:
 def longest_input(model: PreTrainedModel, unlimited: int) -> int:
     """The number of tokens that ``model`` can read, or ``unlimited`` if it states no limit."""
     longest: int = getattr(model.config, "max_position_embeddings", unlimited)
+    # XLNet has -1.
+    longest = longest if longest > 0 else unlimited
     for name, module in model.named_modules():
         # The positions of RoBERTa and its like start after the number of the padding token.
         if name.endswith("position_embeddings"):

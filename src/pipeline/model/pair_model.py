@@ -1,7 +1,7 @@
 """A pretrained encoder with named classification heads: the model of teachers and students."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.core.errors import UserError, explained
-from pipeline.core.files import file_hash, read_json, whole_directory, write_json
+from pipeline.core.files import read_json, whole_directory, write_json
 from pipeline.model.attention import fit_attention
 from pipeline.model.encoding import Batch
 from pipeline.model.first_token import only_first_token
 from pipeline.model.loading import load_encoder, remedy
 from pipeline.model.settings import Pooling
+from pipeline.model.weights import weights_hash
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Card:
     thresholds: tuple[float, ...] = ()
     """For each of two classes the least probability at which answering it has had the best F1 on
     validation rows."""
+    from_stage1: bool = False
+    """Whether it has started from the student of stage 1."""
+    checksum: str = ""
+    """Hash of the weights, which it is saved with."""
     seed: int = 0
     """The seed that it was trained with, after restarts."""
     failed: bool = False
@@ -135,7 +140,7 @@ def save(directory: Path, model: PairModel, tokenizer: Any, *, card: Card) -> No
             {name: value.contiguous() for name, value in model.heads.state_dict().items()},
             draft / "heads.safetensors",
         )
-        write_json(draft / "card.json", asdict(card))
+        write_json(draft / "card.json", asdict(replace(card, checksum=weights_hash(draft))))
 
 
 def load(directory: Path, dropout: float = 0.0) -> tuple[PairModel, Any, Card]:
@@ -167,11 +172,6 @@ def read_card(directory: Path) -> Card:
             f"{directory / 'card.json'} is damaged (it names a class twice): {remedy(directory)}."
         )
     return card
-
-
-def weights_hash(directory: Path) -> str:
-    """A hash over the weights of a saved model."""
-    return file_hash(*sorted(directory.glob("*.safetensors")))
 
 
 def parameters(model: nn.Module) -> int:

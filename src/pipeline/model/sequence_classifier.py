@@ -1,7 +1,7 @@
 """Ready-made classifiers of transformers, with the heads that they were published with."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,16 @@ from pipeline.core.files import whole_directory, write_json
 from pipeline.model import pair_model
 from pipeline.model.attention import fit_attention
 from pipeline.model.encoding import Batch
-from pipeline.model.loading import is_decoder, load_config, load_weights, read_probe, remedy
+from pipeline.model.loading import is_decoder, load_config, remedy
 from pipeline.model.pair_model import Card, PairModel
 from pipeline.model.tokenizer import load_tokenizer
+from pipeline.model.weights import (
+    load_weights,
+    read_probe,
+    refuse_damage,
+    refuse_padding,
+    weights_hash,
+)
 
 NO_HEADS = 0
 """``Card.head_layers`` of a classifier, whose head is part of its transformers model."""
@@ -85,7 +92,9 @@ def from_pretrained(
             f"'{name}' is not a fine-tuned classifier, because it lacks {missing[0]}: name it "
             "under pretrained in params.yaml and fine-tune a teacher from it."
         )
-    width = read_probe(model, tokenizer).logits.shape[-1]
+    alone, padded = (found.logits for found in read_probe(model, tokenizer))
+    refuse_padding(name, alone, padded)
+    width = alone.shape[-1]
     if width != config.num_labels:
         raise ValueError(f"it gives {width} logits for {config.num_labels} classes")
     return SequenceClassifier(model), tokenizer
@@ -96,7 +105,7 @@ def save(directory: Path, model: SequenceClassifier, tokenizer: Any, *, card: Ca
     with whole_directory(directory) as draft:
         model.encoder.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
-        write_json(draft / "card.json", asdict(card))
+        write_json(draft / "card.json", asdict(replace(card, checksum=weights_hash(draft))))
 
 
 def load_teacher(directory: Path) -> tuple[PairModel | SequenceClassifier, Any, Card]:
@@ -108,4 +117,5 @@ def load_teacher(directory: Path) -> tuple[PairModel | SequenceClassifier, Any, 
     if card.head_layers != NO_HEADS:
         return pair_model.load(directory)
     with explained(f"{directory} is damaged", remedy(directory)):
+        refuse_damage(directory)
         return *from_pretrained(directory, load_config(directory)), card

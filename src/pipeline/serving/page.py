@@ -9,7 +9,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -24,7 +24,9 @@ LARGEST_BODY = 1 << 20
 MOST_PASSAGES = 1_000
 """That are scored at once."""
 SECONDS = 10.0
-"""How long a client may take to send what it has announced."""
+"""How long a client may take to send more of what it has announced."""
+LONGEST_SECONDS = 60.0
+"""How long a connection may take; to score 1,000 passages takes a few seconds."""
 EXAMPLES, PASSAGES = 20, 6
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -129,6 +131,8 @@ def server_at(port: int, scorer: Scorer, examples: list[Example]) -> ThreadingHT
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # Connections that wait to be accepted; by default, of more than five some get no answer.
+    request_queue_size = 512
 
     def shutdown_request(self, request: Any) -> None:
         # A client that is refused may still be sending; if the connection closed now, it would
@@ -151,6 +155,20 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "pipeline"
     sys_version = ""
     state: ClassVar[dict[str, Any]]
+
+    def handle(self) -> None:
+        # The timeout is that of each read; a client may send a byte just before each.
+        whole = Timer(LONGEST_SECONDS, self._hang_up)
+        whole.daemon = True
+        whole.start()
+        try:
+            super().handle()
+        finally:
+            whole.cancel()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def score(self, question: str, passages: list[str]) -> dict[str, Any]:
         raise NotImplementedError

@@ -53,6 +53,8 @@ def kind_of(name: str, default: str = ".csv") -> str:
 def read(name: str) -> Source:
     """Open a file, or CSV on standard input. Raises UserError, also later, while rows are read."""
     kind = kind_of(name)
+    if "\0" in name:
+        raise UserError(f"{name!r} is no name of a file: correct it.")
     if name != STANDARD and not Path(name).is_file():
         raise UserError(f"there is no file '{name}': correct its path.")
     if kind == PARQUET:
@@ -62,6 +64,7 @@ def read(name: str) -> Source:
     else:
         source = _read_delimited(name, kind)
     for column in source.columns:
+        text(column, f"a column of '{name}'")
         if source.columns.count(column) > 1:
             raise UserError(f"'{name}' has two columns '{column}': rename one of them.")
     return source

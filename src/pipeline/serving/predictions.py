@@ -29,7 +29,10 @@ def writer(
         yield _text_writer(sys.stdout, source, kind, columns)
         return
     path = Path(name)
-    draft = path.with_name(f".{path.name}.part")
+    if path.is_dir():
+        raise UserError(f"'{name}' is a directory: name a file in it.")
+    # Two runs at once may have the same output.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if kind == PARQUET:
             with _parquet_writer(draft, source, added) as write:

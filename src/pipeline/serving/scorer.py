@@ -74,7 +74,9 @@ class Scorer:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
             self._inputs = {given.name for given in self._session.get_inputs()}
-            self.logits([("a", "b")])
+            # Of different lengths, so that one is padded.
+            if not np.isfinite(self.logits([("a", "b"), ("a b c d", "e f g h")])).all():
+                raise ValueError("its logits are not finite")
 
     @property
     def _outputs(self) -> int:

@@ -221,7 +221,14 @@ def finetune_student(
     trained = train_and_save(
         model,
         tokenizer,
-        Card(label_names, max_length, student.head_layers, heads, weights),
+        Card(
+            label_names,
+            max_length,
+            student.head_layers,
+            heads,
+            weights,
+            from_stage1=settings.from_stage1,
+        ),
         directory=directory,
         training=examples(training, settings.rows),
         validation=examples(validation, None),

@@ -10,7 +10,7 @@ from pipeline.core.settings import FINITE, Settings, Text, Whole
 class Training(Settings):
     """How a model is trained. Teachers and both stages of the student share these settings."""
 
-    lr: Annotated[float, Field(gt=0), FINITE]
+    lr: Annotated[float, Field(gt=0, le=1000), FINITE]
     """Peak learning rate, reached after the warm-up; it then falls linearly to zero."""
     epochs: Annotated[Whole, Field(ge=1)]
     """Passes over the training rows."""

@@ -129,3 +129,29 @@ def test_broken_yaml_and_a_missing_file_end_in_a_sentence(tmp_path: Path) -> Non
     (tmp_path / "params.yaml").write_text("- a")
     with pytest.raises(UserError, match="must be a mapping"):
         settings.read(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 020", 20),
+        ("a: 1:30", "1:30"),
+        ("a: [no, yes, on]", ["no", "yes", "on"]),
+        ("a: 5e-05", 5e-05),
+        ("a: 1e-4", 1e-4),
+        ("a: null", None),
+    ],
+)
+def test_yaml_is_read_as_dvc_reads_it(text: str, expected: Any, tmp_path: Path) -> None:
+    from dvc.utils.serialize import load_yaml
+
+    (tmp_path / "x.yaml").write_text(text)
+    found = settings.read(tmp_path / "x.yaml")
+    assert found == {"a": expected} == load_yaml(str(tmp_path / "x.yaml"))
+    assert type(found["a"]) is type(expected)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("alpha: 0.1\nalpha: 0.9\n")
+    with pytest.raises(UserError, match=r"not valid YAML: .*duplicate key \"alpha\".*[^.]\.$"):
+        settings.read(tmp_path / "x.yaml")

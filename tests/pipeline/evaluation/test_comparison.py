@@ -36,7 +36,8 @@ def save_student(directory: Path, bert: Path, heads: tuple[str, ...], seed: int)
     model = PairModel(encoder, heads, head_layers=1, classes=2, dropout=0.0)
     for head in model.heads.parameters():
         torch.nn.init.normal_(head)
-    pair_model.save(directory, model, tokenizer, card=Card(LABEL_NAMES, 16, 1, heads))
+    card = Card(LABEL_NAMES, 16, 1, heads, from_stage1=True)
+    pair_model.save(directory, model, tokenizer, card=card)
 
 
 @pytest.fixture

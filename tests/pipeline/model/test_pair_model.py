@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.model import pair_model
 from pipeline.model.encoding import Batch, collate, encode
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
+from pipeline.model.weights import weights_hash
 
 CARD = Card(("irrelevant", "relevant"), 16, 2, ("golden", "t1"), {"t1": "abc"})
 
@@ -34,15 +36,15 @@ def test_a_saved_model_comes_back_with_its_logits_card_and_hash(
     model = model_of(tiny_bert)
     pair_model.save(tmp_path / "m", model, AutoTokenizer.from_pretrained(tiny_bert), card=CARD)
     again, tokenizer, card = pair_model.load(tmp_path / "m")
-    assert card == CARD
+    assert dataclasses.replace(card, checksum="") == CARD
     inputs = batch(tiny_bert)
     torch.testing.assert_close(again.eval()(inputs, CARD.heads), model(inputs, CARD.heads))
     assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(tiny_bert).get_vocab()
-    before = pair_model.weights_hash(tmp_path / "m")
+    before = weights_hash(tmp_path / "m")
     with torch.no_grad():
         next(again.heads.parameters())[0, 0] += 1
     pair_model.save(tmp_path / "m2", again, tokenizer, card=CARD)
-    assert pair_model.weights_hash(tmp_path / "m2") != before
+    assert weights_hash(tmp_path / "m2") != before
 
 
 def test_a_head_may_be_called_like_a_method_of_modules(tiny_bert: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
@@ -238,3 +239,21 @@ def test_a_port_that_is_taken_or_none_is_refused(exported: Export) -> None:
         page.serve(own, [], port)
     with pytest.raises(UserError, match="must be from 0 to 65535"):
         page.serve(own, [], 70_000)
+
+
+def test_a_client_that_sends_a_byte_at_a_time_is_hung_up(
+    exported: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "LONGEST_SECONDS", 0.5)
+    with serving(exported, []) as port, socket.create_connection((page.ADDRESS, port)) as client:
+        head = f"POST /score HTTP/1.1\r\nHost: {page.ADDRESS}:{port}\r\n"
+        head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        client.sendall(head.encode())
+        client.settimeout(5)
+        assert client.recv(1) == b""
+
+
+def test_many_clients_at_once_all_have_an_answer(exported: Export) -> None:
+    with serving(exported, []) as port, ThreadPoolExecutor(200) as clients:
+        answers = list(clients.map(lambda _: send(port, "GET", "/state")[0], range(200)))
+    assert answers == [200] * 200

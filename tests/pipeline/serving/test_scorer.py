@@ -1,5 +1,6 @@
 """An exported student scores pairs without PyTorch, whatever their number and length."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import exports
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from closure import SOURCE
@@ -141,3 +143,24 @@ from pipeline.serving import page
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 4
+
+
+def test_a_padding_token_without_an_embedding_is_damage(exported: Export, tmp_path: Path) -> None:
+    """It would fail later, at the first pairs of different lengths."""
+    directory = shutil.copytree(exported.directory, tmp_path / "e")
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({**config, "pad_token_id": 10**6}))
+    with pytest.raises(UserError, match="is damaged"):
+        Scorer(directory)
+
+
+def test_weights_that_are_no_numbers_are_damage(exported: Export, tmp_path: Path) -> None:
+    directory = shutil.copytree(exported.directory, tmp_path / "e")
+    model = onnx.load(directory / "onnx/model.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
+            values = onnx.numpy_helper.to_array(tensor) * np.float32("nan")
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, directory / "onnx/model.onnx")
+    with pytest.raises(UserError, match=r"is damaged \(its logits are not finite"):
+        Scorer(directory)
