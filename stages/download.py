@@ -24,8 +24,10 @@ def main() -> str:
                 reasons = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items())
                 console.say(f"{place}/{role}, rows left out: {reasons.replace('_', ' ')}.")
             if (place, role) != ("general", "pool"):
-                meanings = [f"{own} is '{name}'" for own, name in split["labels_read_as"].items()]
-                said.update([f"labels read by number: {', '.join(meanings)}."] if meanings else [])
+                meanings = [
+                    f"{own} is '{name}'" for own, name in sorted(split["labels_read_as"].items())
+                ]
+                said.update([f"labels: {', '.join(meanings)}."] if meanings else [])
     for sentence in sorted(said):
         console.say(sentence)
     _retire_results({split["fingerprint"] for split in cards["test"]["splits"].values()})

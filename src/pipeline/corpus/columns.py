@@ -165,7 +165,8 @@ class Split:
                 raise UserError(
                     f"{self.where}, column '{column}', row {first}: {value!r} {meaning}."
                 )
-        self.labels_said.update(said(found, names))
+        if self.class_names is None:
+            self.labels_said.update(said(found, names))
         relevant = self.corpus.relevant_label
         if is_truth and relevant and self.labels_said.get("true", relevant) != relevant:
             raise UserError(
