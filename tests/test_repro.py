@@ -316,12 +316,7 @@ def test_what_is_exported_answers_as_was_evaluated(finished: Path, tmp_path: Pat
     with (finished / "data/predictions.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     pairs_tested = [(line["text_a"], line["text_b"]) for line in lines]
-    evaluated = [
-        float(line["student_probability"])
-        if line["student"] == "relevant"
-        else 1 - float(line["student_probability"])
-        for line in lines
-    ]
+    evaluated = [float(line["student_relevant"]) for line in lines]
     shipped = tmp_path / "shipped"
     theirs = CrossEncoder(str(shipped), device="cpu").predict(pairs_tested)
     ours = Scorer(shipped).probabilities(pairs_tested)[:, 1]
