@@ -322,8 +322,7 @@ def test_what_is_exported_answers_as_was_evaluated(finished: Path, tmp_path: Pat
     ours = Scorer(shipped).probabilities(pairs_tested)[:, 1]
     assert len(lines) == 60
     for found in (theirs, ours):
-        # The file has four decimal places.
-        assert abs(found - np.array(evaluated)).max() < 1e-4
+        assert abs(found - np.array(evaluated)).max() < 1e-5
 
 
 def test_several_alphas_queue_up_and_share_the_teachers(place: Path) -> None:
