@@ -6,7 +6,7 @@ import _path
 from pipeline import console
 from pipeline.core import rows
 from pipeline.core.files import write_csv, write_json, write_text
-from pipeline.evaluation import report
+from pipeline.evaluation import figures, report
 from pipeline.evaluation.comparison import evaluate
 from pipeline.logits import dumped
 from pipeline.preflight import read_params
@@ -27,11 +27,11 @@ def main() -> str:
     metrics = Path("metrics")
     results = report.markdown(evaluations)
     write_text(metrics / "results.md", results)
-    write_json(metrics / "evaluation.json", report.metrics(evaluations))
+    write_json(metrics / "evaluation.json", figures.metrics(evaluations))
     for name, columns, table in (
-        ("scores", report.SCORES, report.scores),
-        ("confusion", report.CONFUSION, report.confusion),
-        ("calibration", report.CALIBRATION, report.calibration),
+        ("scores", figures.SCORES, figures.scores),
+        ("confusion", figures.CONFUSION, figures.confusion),
+        ("calibration", figures.CALIBRATION, figures.calibration),
     ):
         lines = [line for evaluation in evaluations for line in table(evaluation)]
         write_csv(metrics / f"{name}.csv", columns, lines)

@@ -1,18 +1,17 @@
-"""The evaluation as tables for people, and as numbers for ``dvc metrics diff``."""
+"""The evaluation as tables and sentences for people."""
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.evaluation.comparison import Evaluation, SystemResult
+from pipeline.evaluation.figures import MAP, is_ranked
 from pipeline.evaluation.markdown import escaped
+from pipeline.evaluation.results import Evaluation, SystemResult
 from pipeline.evaluation.scoring import Interval, Score
 
-MAP = "mean_average_precision"
 SHORT_NAMES = {"MAP": MAP, "MRR": "mean_reciprocal_rank", "P@1": "precision_at_1"}
 
 
@@ -26,7 +25,7 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
         plain.print(_table(evaluation))
         table = "\n".join(line.strip() for line in output.getvalue().splitlines() if line.strip())
         rows = f"{evaluation.rows:,} rows"
-        if _is_ranked(evaluation):
+        if is_ranked(evaluation):
             rows += f" of {evaluation.all_questions:,} questions"
         title = (
             f"Results on the test set '{evaluation.test}': {rows}, 95% intervals "
@@ -37,21 +36,17 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
     return "\n".join(parts)
 
 
-def _is_ranked(evaluation: Evaluation) -> bool:
-    return evaluation.all_questions > 0
-
-
 def _table(evaluation: Evaluation) -> Table:
     """Systems by line; the leading score, with its interval, is the first column."""
     table = Table(box=box.MARKDOWN)
     table.add_column("", no_wrap=True)
     has_auc = evaluation.baseline.roc_auc is not None
     columns = ["accuracy", "interval", *(["AUC"] if has_auc else [])]
-    if _is_ranked(evaluation):
+    if is_ranked(evaluation):
         columns = ["MAP", "interval", "MRR", "P@1", "accuracy"]
     for column in (*columns, "agrees", "size", "speed"):
         table.add_column(column, justify="right", no_wrap=True)
-    name = "random order" if _is_ranked(evaluation) else "majority class"
+    name = "random order" if is_ranked(evaluation) else "majority class"
     table.add_row(name, *_scores(evaluation.baseline))
     for name, system in evaluation.systems.items():
         table.add_row(
@@ -86,7 +81,7 @@ def sentences(evaluation: Evaluation) -> list[str]:
         "agrees: share of rows for which it chooses the same class as the teachers' mean; "
         "size: parameters; speed: pairs per second relative to the slowest teacher"
     ]
-    if _is_ranked(evaluation):
+    if is_ranked(evaluation):
         lines += _about_ranking(evaluation)
     lines += [f"for the student, {sentence}" for sentence in evaluation.fit.sentences()]
     lines += [
@@ -107,7 +102,7 @@ def sentences(evaluation: Evaluation) -> list[str]:
     for name, system in evaluation.systems.items():
         lines += _warnings(evaluation, name, system)
     for name, gain in evaluation.gains.items():
-        if _is_ranked(evaluation):
+        if is_ranked(evaluation):
             accuracy = evaluation.accuracy_gains[name]
             lines.append(
                 f"student minus {name}: MAP {_difference(evaluation, gain)}; "
@@ -148,7 +143,7 @@ def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[s
             "ended; raise its epochs"
         )
     if system.one_class is not None:
-        ranks = _is_ranked(evaluation) and system.has_learned
+        ranks = is_ranked(evaluation) and system.has_learned
         lines.append(
             f"{name} answers '{escaped(system.one_class)}' for nearly all rows"
             + ("; its accuracy says nothing, but its ranking does" if ranks else "")
@@ -163,7 +158,7 @@ def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[s
             if evaluation.is_task
             else "its rows may be of another kind than those of training"
         )
-        baseline = "a random order" if _is_ranked(evaluation) else "the majority class"
+        baseline = "a random order" if is_ranked(evaluation) else "the majority class"
         lines.append(
             f"{name} is not established to be better than {baseline}: "
             f"{_difference(evaluation, system.above_baseline, verdict=False)}; {advice}"
@@ -174,7 +169,7 @@ def _warnings(evaluation: Evaluation, name: str, system: SystemResult) -> list[s
 def _difference(evaluation: Evaluation, gain: Interval, *, verdict: bool = True) -> str:
     """A difference of the leading score in words."""
     text = gain.points
-    if _is_ranked(evaluation):
+    if is_ranked(evaluation):
         text = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
     return text + (_verdict(gain) if verdict else "")
 
@@ -182,87 +177,3 @@ def _difference(evaluation: Evaluation, gain: Interval, *, verdict: bool = True)
 def _verdict(gain: Interval) -> str:
     established = gain.low > 0 or gain.high < 0
     return "" if established else ", not established: the interval includes 0"
-
-
-def metrics(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The numbers of ``metrics/evaluation.json`` by test set, to four decimal places."""
-    return {evaluation.test: _metrics(evaluation) for evaluation in evaluations}
-
-
-def _metrics(evaluation: Evaluation) -> dict[str, Any]:
-    systems = evaluation.systems
-    student = systems["student"]
-    leading = MAP if _is_ranked(evaluation) else "accuracy"
-    scores = {name: intervals(system.score) for name, system in systems.items()}
-    content = {
-        "student": {
-            **{name: round(interval.value, 4) for name, interval in scores["student"].items()},
-            "above_baseline": round(student.above_baseline.value, 4),
-            "agreement_with_teachers": round(student.agreement, 4),
-            "parameters": student.parameters,
-            "speedup": round(student.speedup, 1),
-        },
-        f"{leading}_of": {
-            _key(name): round(own[leading].value, 4)
-            for name, own in scores.items()
-            if name != "student"
-        },
-        "baseline": round(intervals(evaluation.baseline)[leading].value, 4),
-        "not_above_baseline": sum(not system.has_learned for system in systems.values()),
-        "failed_trainings": sum(
-            system.failed and not system.has_learned for system in systems.values()
-        ),
-        "short_trainings": sum(system.still_falling for system in systems.values()),
-        "rows": evaluation.rows,
-        "cut_pairs": round(evaluation.fit.cut, 4),
-    }
-    if _is_ranked(evaluation):
-        content |= {"questions": evaluation.questions, "all_questions": evaluation.all_questions}
-    return content
-
-
-SCORES = ("test", "system", "score", "value", "low", "high")
-"""The columns of ``metrics/scores.csv``."""
-
-
-def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The lines of ``metrics/scores.csv``: every score of every system with its interval."""
-    by_system = {name: system.score for name, system in evaluation.systems.items()}
-    return [
-        {
-            "test": evaluation.test,
-            "system": _key(name),
-            "score": score,
-            **{key: round(value, 4) for key, value in vars(interval).items()},
-        }
-        for name, own in {"baseline": evaluation.baseline, **by_system}.items()
-        for score, interval in intervals(own).items()
-    ]
-
-
-def _key(name: str) -> str:
-    return name.replace("'", "").replace(" ", "_")
-
-
-def intervals(score: Score) -> dict[str, Interval]:
-    """All scores by name, those of rankings first."""
-    others = {name: value for name, value in vars(score).items() if isinstance(value, Interval)}
-    return {**score.ranking, **others}
-
-
-CONFUSION = ("test", "actual", "predicted")
-"""The columns of ``metrics/confusion.csv``."""
-
-
-def confusion(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The lines of ``metrics/confusion.csv``: actual and predicted class of every row."""
-    return [{"test": evaluation.test, **line} for line in evaluation.confusion]
-
-
-CALIBRATION = ("test", "confidence", "accuracy", "rows")
-"""The columns of ``metrics/calibration.csv``."""
-
-
-def calibration(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The lines of ``metrics/calibration.csv``: bins of the student's confidence."""
-    return [{"test": evaluation.test, **line} for line in evaluation.reliability]

@@ -16,8 +16,9 @@ from sklearn.metrics import average_precision_score, log_loss
 from pipeline import logits
 from pipeline.core.errors import UserError
 from pipeline.core.rows import Rows
-from pipeline.evaluation import ranking, report
-from pipeline.evaluation.comparison import Evaluation, evaluate
+from pipeline.evaluation import figures, ranking, report
+from pipeline.evaluation.comparison import evaluate
+from pipeline.evaluation.results import Evaluation
 from pipeline.evaluation.scoring import Interval
 from pipeline.logits import Artifact, Notes, TeacherIdentity
 from pipeline.model import pair_model
@@ -188,7 +189,7 @@ def test_classes_in_another_order_are_matched_by_name(place: Path) -> None:
 
 def test_a_failed_training_is_named_in_the_report_and_counted(place: Path) -> None:
     assert "has failed" not in report.markdown([run(place)])
-    assert report.metrics([run(place)])["qa"]["failed_trainings"] == 0
+    assert figures.metrics([run(place)])["qa"]["failed_trainings"] == 0
     rewrite(place, "t2", failed=True)
     change_card(place / "stage1", failed=True)
     shown = report.markdown([run(place)])
@@ -196,7 +197,7 @@ def test_a_failed_training_is_named_in_the_report_and_counted(place: Path) -> No
     # What ranks or answers well here has not failed, whatever its loss was.
     assert "- the training of t2 was weak: its loss stayed close to that of a constant" in shown
     assert "training of t1" not in shown
-    assert report.metrics([run(place)])["qa"]["failed_trainings"] == 1
+    assert figures.metrics([run(place)])["qa"]["failed_trainings"] == 1
 
 
 def test_a_training_that_was_too_short_is_named(place: Path) -> None:
@@ -206,7 +207,7 @@ def test_a_training_that_was_too_short_is_named(place: Path) -> None:
     for name in ("t1", "student"):
         assert f"- the training of {name} was too short: its loss was still falling" in shown
     assert shown.count("was too short") == 2
-    assert report.metrics([run(place)])["qa"]["short_trainings"] == 2
+    assert figures.metrics([run(place)])["qa"]["short_trainings"] == 2
 
 
 def test_stage_1_has_no_line_where_it_answers_another_question(
@@ -247,7 +248,7 @@ def test_the_report_holds_what_the_evaluation_found(place: Path) -> None:
     assert f"{student.score.accuracy.value:.1%}" in line
     title = f"'qa': 40 rows, 95% intervals (fingerprint {TEST.fingerprint})."
     assert f"Results on the test set {title}" in shown
-    numbers = report.metrics([result])["qa"]
+    numbers = figures.metrics([result])["qa"]
     assert numbers["accuracy_of"] == {
         "t1": 1.0,
         "t2": 0.75,
@@ -286,7 +287,7 @@ def test_a_ranking_leads_the_report_which_says_over_which_questions(place: Path)
     first = result.systems["t1"].score
     assert (result.questions, result.all_questions) == (9, 11)
     assert first.ranking["mean_average_precision"] == Interval(1.0, 1.0, 1.0)
-    numbers = report.metrics([result])["qa"]
+    numbers = figures.metrics([result])["qa"]
     assert list(numbers["student"])[:3] == [*ranking.SCORES]
     assert numbers["mean_average_precision_of"]["t1"] == 1.0
     assert (numbers["questions"], numbers["all_questions"], numbers["rows"]) == (9, 11, 40)
@@ -296,10 +297,10 @@ def test_a_ranking_leads_the_report_which_says_over_which_questions(place: Path)
         shown
     )
     assert "over all 11 questions, of which one without a right row counts as 0" in shown
-    lines = [line for line in report.scores(result) if line["system"] == "t1"]
+    lines = [line for line in figures.scores(result) if line["system"] == "t1"]
     assert {line["score"] for line in lines} >= {"accuracy", *ranking.SCORES}
     assert {line["test"] for line in lines} == {"qa"}
-    assert set(lines[0]) == set(report.SCORES)
+    assert set(lines[0]) == set(figures.SCORES)
     header = next(line for line in shown.splitlines() if "accuracy" in line)
     assert len(header) <= 90, header
     assert "…" not in shown
@@ -374,7 +375,7 @@ def test_a_collapsed_system_is_named_and_not_compared_with_another(place: Path) 
     # It is worse than t1; beside t2 there is nothing to compare.
     assert "t1" in result.gains
     assert "t2" not in result.gains
-    assert report.metrics([result])["qa"]["not_above_baseline"] >= 2
+    assert figures.metrics([result])["qa"]["not_above_baseline"] >= 2
 
 
 def with_scores(place: Path, scores: torch.Tensor, test: Rows) -> Evaluation:
