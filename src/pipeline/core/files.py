@@ -148,8 +148,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
     """Write one line per mapping in ``rows``, whose keys are ``columns``, below a header."""
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
+        # By default, a carriage return alone is not quoted, and reads as the end of a row.
+        quoted = csv.DictWriter(
+            file, fieldnames=columns, lineterminator="\n", quoting=csv.QUOTE_ALL
+        )
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            has_return = any("\r" in str(value) for value in row.values())
+            (quoted if has_return else writer).writerow(row)
 
 
 def mark_done(path: Path) -> None:

@@ -91,6 +91,7 @@ class Settings(BaseModel):
             if key not in cls.model_fields:
                 names = ", ".join(cls.model_fields)
                 raise PydanticCustomError("unknown", "", {"key": str(key), "names": names})
+            require(not isinstance(value, set), key, "a set", "a list, which has an order")
             # No run is that long, and Python does not even print every such number.
             is_huge = isinstance(value, int) and abs(value) >= 10**15
             require(not is_huge, key, "huge", "a number of at most 15 digits")
@@ -123,7 +124,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not UTF-8: save it in that encoding.") from None
     except RecursionError:
         raise UserError(f"{path} is nested too deeply to be read: correct it.") from None
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, LookupError) as error:
         # A ValueError comes from a date that does not exist or a number of thousands of digits.
         reason = " ".join(str(error).split()).split(" To suppress this check")[0]
         raise UserError(f"{path} is not valid YAML: {reason}.") from None

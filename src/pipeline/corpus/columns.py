@@ -27,6 +27,8 @@ class Split:
     table: pa.Table
     class_names: list[str] | None
     """The class names, in order, that the source itself declares."""
+    label_meanings: dict[Any, int | str] = field(default_factory=dict)
+    """What ``labels.meanings`` says of each label, once they are read."""
     labels_said: dict[str, str] = field(default_factory=dict)
     """The class that each label stands for, of those that are not its name, once it is read."""
 
@@ -72,9 +74,11 @@ class Split:
         if corpus.group is not None:
             groups = self._groups(table[corpus.group])
             # A row without a text is left out, and may have no group.
-            missing = pc.and_(groups.is_null(), pc.not_equal(columns["text_a"], ""))
+            groups_or_empty = groups.fill_null("")
+            blank = pc.equal(pc.utf8_trim_whitespace(groups_or_empty), "")
+            missing = pc.and_(blank, pc.not_equal(columns["text_a"], ""))
             self._refuse(corpus.group, missing, groups, rows, "names no group")
-            columns["group"] = groups.fill_null("")
+            columns["group"] = groups_or_empty
         return pa.table({**columns, "label": labels})
 
     def _right_and_wrong_passages(self, table: pa.Table, start: int) -> tuple[pa.Table, np.ndarray]:
@@ -93,6 +97,9 @@ class Split:
                 lengths = passages.is_valid().cast(pa.int32()).to_numpy(zero_copy_only=False)
                 offsets = pa.array([0, *lengths.cumsum()], pa.int32())
                 passages = pa.ListArray.from_arrays(offsets, passages.drop_null())
+            kind = passages.type.value_type
+            if not (pa.types.is_string(kind) or pa.types.is_null(kind)):
+                raise UserError(f"{self.where}, column '{column}' holds {kind}, not text.")
             own = pc.list_parent_indices(passages)
             part = table.drop_columns([corpus.text_b, corpus.wrong_passages]).take(own)
             part = part.append_column(corpus.text_b, [passages.flatten()])
@@ -128,6 +135,8 @@ class Split:
         raise UserError(f"{self.where}, column '{column}' holds {kind}, not text.")
 
     def _groups(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), None, values)
         try:
             return values.cast(pa.string())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -157,8 +166,9 @@ class Split:
         encoded = values.combine_chunks().dictionary_encode()
         codes = encoded.indices.fill_null(-1).to_numpy()
         present = encoded.dictionary.to_pylist()
-        counts = np.bincount(codes[codes >= 0], minlength=len(present))
-        found = meanings(dict(zip(present, counts.tolist(), strict=True)), names, self.class_names)
+        if not self.label_meanings:
+            self.label_meanings.update(meanings(self._counts(column), names, self.class_names))
+        found = {value: self.label_meanings[value] for value in present if value == value}
         for value, meaning in found.items():
             if isinstance(meaning, str):
                 first = rows[codes == present.index(value)][0]
@@ -168,14 +178,27 @@ class Split:
         if self.class_names is None:
             self.labels_said.update(said(found, names))
         relevant = self.corpus.relevant_label
-        if is_truth and relevant and self.labels_said.get("true", relevant) != relevant:
-            raise UserError(
-                f"{self.where}, column '{column}': true is the second of {self.setting}."
-                f"label_names, '{names[1]}', but relevant_label is '{relevant}': reverse "
-                "label_names."
-            )
-        indices = np.array([*(found[value] for value in present), UNLABELLED], dtype=np.int64)
+        for label, name in self.labels_said.items():
+            if label.casefold() == "true" and relevant not in (None, name):
+                raise UserError(
+                    f"{self.where}, column '{column}': true is the second of {self.setting}."
+                    f"label_names, '{names[1]}', but relevant_label is '{relevant}': reverse "
+                    "label_names."
+                )
+        # NaN, which is not even equal to itself, is no label.
+        own = [found.get(value, UNLABELLED) for value in present]
+        indices = np.array([*own, UNLABELLED], dtype=np.int64)
         return np.asarray(indices[codes])
+
+    def _counts(self, column: str) -> dict[Any, int]:
+        """How often each label occurs in the whole split, on which it depends what they mean."""
+        values = with_usual_types(self.table.select([column]))[column]
+        while pa.types.is_list(values.type):
+            values = pc.list_flatten(values)
+        if pa.types.is_null(values.type):
+            return {}
+        pairs = pc.value_counts(values.drop_null()).to_pylist()
+        return {pair["values"]: pair["counts"] for pair in pairs}
 
     def _soft_labels(self, table: pa.Table, column: str, rows: np.ndarray) -> np.ndarray:
         """Probabilities, float32 of shape [rows, classes]."""
@@ -186,7 +209,7 @@ class Split:
         if pa.types.is_list(kind) and is_number(kind.value_type):
             differs = pc.not_equal(pc.fill_null(pc.list_value_length(values), 0), classes)
             self._refuse(column, differs, values, rows, f"does not have {classes} probabilities")
-            flat = values.combine_chunks().flatten().cast(pa.float32()).fill_null(-1)
+            flat = values.combine_chunks().flatten().cast(pa.float32(), safe=False).fill_null(-1)
             soft = np.asarray(flat.to_numpy()).reshape(-1, classes)
         elif classes == 2 and is_number(kind) and not pa.types.is_null(kind):
             second = values.cast(pa.float32(), safe=False).fill_null(-1).to_numpy()

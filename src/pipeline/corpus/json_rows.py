@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from types import NoneType
@@ -145,7 +144,11 @@ def _first(kind: str, batch: Sequence[tuple[str, Row]], values: Sequence[Any]) -
 def _array(values: list[Any], kind: str | None) -> pa.Array:
     if kind != "a number":
         return pa.array(values, pa.string() if kind == "a text" else None)
-    if float not in set(map(type, values)):
-        with suppress(pa.ArrowInvalid, OverflowError):
-            return pa.array(values, pa.int64())
+    has_fractions = float in set(map(type, values))
+    largest = 2**53 if has_fractions else 2**63 - 1
+    for one in values:
+        if isinstance(one, int) and abs(one) > largest:
+            raise ValueError(f"{one} is too large a number: write it as a text")
+    if not has_fractions:
+        return pa.array(values, pa.int64())
     return pa.array([None if one is None else float(one) for one in values], pa.float64())

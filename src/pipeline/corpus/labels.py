@@ -75,12 +75,12 @@ def _by_number(value: Value, names: Sequence[str], declared: Sequence[str] | Non
         return UNLABELLED if not isinstance(value, str) else f"is not one of {', '.join(names)}"
     if math.isfinite(number) and number != math.floor(number):
         return "is not a whole number"
-    are_numbers = all(_is_whole(name) for name in names) and declared is None
-    if are_numbers and math.isfinite(number) and str(int(number)) in names:
-        return names.index(str(int(number)))
+    own = _numbers(names) if declared is None else None
+    if own and number in own:
+        return own.index(number)
     if number == UNLABELLED:
         return UNLABELLED
-    if are_numbers:
+    if own:
         return f"is not one of {', '.join(names)}"
     if not 0 <= number < len(names):
         return f"is not in 0 to {len(names) - 1} or -1"
@@ -94,8 +94,16 @@ def _by_truth(value: Value, names: Sequence[str]) -> int | str:
         return UNLABELLED
     if word not in TRUTH:
         return f"is not one of {', '.join(names)}"
-    return words.index(word) if set(words) == set(TRUTH) else TRUTH[word]
+    if set(words) == set(TRUTH):
+        return words.index(word)
+    own = _numbers(names)
+    return own.index(TRUTH[word]) if own and TRUTH[word] in own else TRUTH[word]
 
 
-def _is_whole(name: str) -> bool:
-    return name.removeprefix("-").isdecimal()
+def _numbers(names: Sequence[str]) -> list[float] | None:
+    """The numbers that all ``names`` are, where ``true`` is 1 and ``false`` is 0."""
+    try:
+        numbers = [float(TRUTH.get(name.casefold(), name)) for name in names]
+    except ValueError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None

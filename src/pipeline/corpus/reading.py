@@ -50,6 +50,8 @@ def open_split(name: str, corpus: Corpus, role: Role, directory: Path) -> Split:
         remedy = "write the file again, in UTF-8"
         with explained(f"{where}: {files[0]} could not be read", remedy):
             table, names = tables.read(where, files, corpus.columns, directory)
+        readme = "correct what its first lines, or those of README.md, declare"
+        with explained(f"{where}: the class names of {files[0]} could not be read", readme):
             class_names = source_files.class_names(source, files, corpus.label, corpus.config)
     else:
         table, class_names = _from_hub(where, setting, corpus, split)

@@ -137,7 +137,11 @@ def class_names(
         features = (info.features if info else None) or Features()
     feature = features.flatten().get(label)
     feature = getattr(feature, "feature", feature)
-    return feature.names if isinstance(feature, ClassLabel) else None
+    if not isinstance(feature, ClassLabel):
+        return None
+    if not all(isinstance(name, str) for name in feature.names):
+        raise ValueError(f"it declares the classes {feature.names}: quote their names")
+    return list(feature.names)
 
 
 def _metadata(directory: Path) -> dict[str, Any]:

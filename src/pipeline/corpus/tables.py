@@ -29,7 +29,7 @@ def read(
     kind = kind_of(files)
     if kind == PARQUET:
         names = flat(_empty(files[0])).column_names
-        tables = _parquet(files, columns)
+        tables = _parquet(where, files, columns)
     elif kind in JSON:
         names = json_rows.names(where, files[0])
         tables = json_rows.tables(where, files, columns)
@@ -74,6 +74,7 @@ def on_disk(tables: Iterable[pa.Table], directory: Path) -> pa.Table:
 def _delimited(
     where: str, files: Sequence[Path], columns: Sequence[str], layout: delimited.Layout
 ) -> Iterator[pa.Table]:
+    first: list[str] | None = None
     for path in files:
         records = delimited.records(where, path, layout)
         header = next(records)
@@ -81,17 +82,26 @@ def _delimited(
             if header.count(name) > 1:
                 raise UserError(f"{where}: {path} has the column '{name}' twice: rename one.")
         places = {name: header.index(name) for name in columns if name in header}
+        first = _same_columns(where, path, list(places), first)
         if not places:
-            return
+            continue
         while rows := list(islice(records, BATCH_ROWS)):
             cells = {name: [row[place] for row in rows] for name, place in places.items()}
             yield pa.table({name: pa.array(own, pa.string()) for name, own in cells.items()})
 
 
-def _parquet(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.Table]:
+def _parquet(where: str, files: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.Table]:
+    first: list[str] | None = None
     for path in files:
         with pq.ParquetFile(path) as file:
             fields = file.schema_arrow.names
+            for name in columns:
+                if fields.count(name) > 1:
+                    raise UserError(f"{where}: {path} has the column '{name}' twice: rename one.")
+            present = [name for name in columns if name in flat(_empty(path)).column_names]
+            first = _same_columns(where, path, present, first)
+            if not present:
+                continue
             needed = [
                 name
                 for name in fields
@@ -99,8 +109,18 @@ def _parquet(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.Table
             ]
             for batch in file.iter_batches(BATCH_ROWS, columns=needed):
                 table = flat(pa.Table.from_batches([batch]))
-                present = [name for name in columns if name in table.column_names]
                 yield with_usual_types(table.select(present)).replace_schema_metadata()
+
+
+def _same_columns(where: str, path: Path, found: list[str], first: list[str] | None) -> list[str]:
+    """Refuse a file of a split that has other columns than the first; their rows would be lost."""
+    if first is not None and found != first:
+        missing = ", ".join(set(first) ^ set(found))
+        raise UserError(
+            f"{where}: {path} and the files before it do not all have the column {missing}: give "
+            "all files of a split the same header."
+        )
+    return found
 
 
 def _empty(path: Path) -> pa.Table:

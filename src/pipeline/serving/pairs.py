@@ -110,7 +110,7 @@ def _read_json_lines(name: str, kind: str) -> Source:
                 if not line.strip():
                     continue
                 with explained(f"'{name}', line {number}, is no JSON", "write an object per line"):
-                    row = json.loads(line)
+                    row = json.loads(line, object_pairs_hook=_unique)
                 if not isinstance(row, dict):
                     raise UserError(f"'{name}', line {number}, is no JSON object: write one there.")
                 yield row
@@ -125,6 +125,13 @@ def _read_json_lines(name: str, kind: str) -> Source:
         yield from remaining
 
     return Source(name, kind, tuple(first), all_rows(), None)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("it has a key twice")
+    return row
 
 
 def _read_parquet(name: str) -> Source:

@@ -65,11 +65,17 @@ def _text_writer(
         quotechar=None if is_plain else '"',
     )
     made.writeheader()
+    # By default, a carriage return alone is not quoted, and reads as the end of a row.
+    quoted = csv.DictWriter(
+        file, columns, delimiter=DELIMITERS[kind], lineterminator="\n", quoting=csv.QUOTE_ALL
+    )
 
     def write(rows: list[Row]) -> None:
         what = f"a row of '{source.name}' cannot be written as {kind}"
         with explained(what, "correct it, or write .jsonl, where rows may have other columns"):
-            made.writerows(rows)
+            for row in rows:
+                has_return = not is_plain and any("\r" in str(value) for value in row.values())
+                (quoted if has_return else made).writerow(row)
 
     return write
 

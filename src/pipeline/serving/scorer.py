@@ -61,7 +61,13 @@ class Scorer:
             config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
             self.label_names = tuple(str(name) for name in config["label_names"])
             columns = config.get("text_columns")
-            self.text_columns = columns and tuple(str(column) for column in columns)
+            if columns is not None and (
+                not isinstance(columns, list)
+                or len(set(map(str, columns))) != 2
+                or not all(isinstance(column, str) for column in columns)
+            ):
+                raise ValueError(f"its text_columns are {columns!r}")
+            self.text_columns = None if columns is None else tuple(columns)
             self._pad_id = int(config["pad_token_id"])
             self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
             self._tokenizer.no_padding()

@@ -194,3 +194,62 @@ def test_numbers_that_become_fractions_later_are_one_column(tmp_path: Path) -> N
     found = tables.on_disk(iter(parts), tmp_path)
     assert found["x"].to_pylist() == [1.0, 2.0, None, 0.5]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_no_part_of_a_split_is_passed_over(kind: str, tmp_path: Path) -> None:
+    """As ``split -l`` leaves the later parts of a CSV file: without a header."""
+    for number in range(3):
+        frame = PAIRS if number != 1 else PAIRS.set_axis(["a", "b", "c"], axis=1)
+        WRITERS[kind](frame, tmp_path / f"train-0000{number}-of-00003.{kind}")
+    assert "train-00001-of-00003" in (said := refusal(tmp_path))
+    assert "do not all have the column" in said
+
+
+def test_a_label_means_the_same_in_all_rows(tmp_path: Path) -> None:
+    """Whatever the labels of the first some thousand rows are."""
+    lines = ["question,passage,label", *(f"q{i},p,yes" for i in range(10_000)), "q,p,1", "r,p,0"]
+    write(tmp_path / "train.csv", *lines)
+    assert "row 10000: '1' is not one of no, yes" in refusal(tmp_path)
+
+
+def test_groups_of_large_numbers_do_not_become_one(tmp_path: Path) -> None:
+    rows = [{"question": "q", "passage": "p", "label": 1, "id": 2**63 + i} for i in range(2)]
+    write(tmp_path / "train.jsonl", *map(json.dumps, rows))
+    assert "9223372036854775808 is too large a number: write it as a text" in refusal(
+        tmp_path, group="id"
+    )
+
+
+@pytest.mark.parametrize(("kind", "value"), [("csv", ""), ("csv", " "), ("parquet", np.nan)])
+def test_rows_without_a_group_are_no_group(kind: str, value: Any, tmp_path: Path) -> None:
+    WRITERS[kind](PAIRS.assign(id=[1, value]), tmp_path / f"train.{kind}")
+    assert "column 'id', row 1" in refusal(tmp_path, group="id")
+
+
+def test_truth_values_in_csv_may_contradict_the_relevant_label_too(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "question,passage,label", "a,b,True", "c,d,False")
+    names = {"label_names": ["relevant", "irrelevant"], "relevant_label": "relevant"}
+    assert "reverse label_names" in refusal(tmp_path, **names)
+
+
+def test_a_parquet_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    columns = [pa.array(["a"]), pa.array(["b"]), pa.array(["c"]), pa.array([1])]
+    table = pa.table(columns, names=["question", "passage", "passage", "label"])
+    pq.write_table(table, tmp_path / "train.parquet")
+    assert "has the column 'passage' twice" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [[{"text": "x"}], [5], 5, [["x"]], [True]])
+def test_wrong_passages_that_are_no_texts_are_named(wrong: Any, tmp_path: Path) -> None:
+    row = {"question": "q", "pos": ["right"], "neg": wrong}
+    write(tmp_path / "train.jsonl", json.dumps(row))
+    assert "column 'neg' holds" in refusal(tmp_path, text_b="pos", wrong_passages="neg")
+
+
+def test_a_readme_whose_class_names_are_no_texts_is_to_blame(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", json.dumps({"question": "q", "passage": "p", "label": 1}))
+    label = "{name: label, dtype: {class_label: {names: [no, yes]}}}"
+    head = f"---\ndataset_info: {{features: [{label}]}}\n---\n"
+    (tmp_path / "README.md").write_text(head)
+    assert "class names of" in refusal(tmp_path)

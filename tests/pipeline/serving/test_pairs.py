@@ -46,6 +46,7 @@ REFUSED = {
     ("x.jsonl", b""): "has no rows: write an object per line",
     ("x.jsonl", b'{"q": "a"\n'): "line 1, is no JSON",
     ("x.jsonl", b'{"q": "a", "p": "b"}\n[1]\n'): "line 2, is no JSON object",
+    ("x.jsonl", b'{"q": "a", "q": "b"}\n'): "line 1, is no JSON .it has a key twice",
     ("x.jsonl", b"[" * 100_000): "line 1, is no JSON",
     ("x.parquet", b"PAR1 no more"): "cannot be read",
 }

@@ -111,3 +111,13 @@ def test_what_is_interrupted_leaves_no_file(tmp_path: Path) -> None:
         interrupted()
     assert out.read_text() == "from before\n"
     assert {path.name for path in tmp_path.iterdir()} == {"pairs.csv", "out.csv"}
+
+
+@pytest.mark.parametrize("kind", [".csv", ".tsv"])
+def test_a_carriage_return_alone_does_not_end_a_row(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"q": "a\\rb", "p": "c"}\n{"q": "d", "p": "e"}\n')
+    source = pairs.read(str(tmp_path / "in.jsonl"))
+    with predictions.writer(str(tmp_path / f"out{kind}"), source, ADDED) as write:
+        write([{**row, "predicted": "yes", "probability": 0.5} for row in source.rows])
+    again = list(pairs.read(str(tmp_path / f"out{kind}")).rows)
+    assert [(row["q"], row["p"]) for row in again] == [("a\rb", "c"), ("d", "e")]

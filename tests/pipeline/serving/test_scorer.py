@@ -164,3 +164,14 @@ def test_weights_that_are_no_numbers_are_damage(exported: Export, tmp_path: Path
     onnx.save(model, directory / "onnx/model.onnx")
     with pytest.raises(UserError, match=r"is damaged \(its logits are not finite"):
         Scorer(directory)
+
+
+@pytest.mark.parametrize("columns", [[], ["q"], ["q", "q"], "ab", {"a": 1, "b": 2}, [1, 2]])
+def test_text_columns_that_are_no_two_names_are_damage(
+    columns: Any, exported: Export, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(exported.directory, tmp_path / "e")
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({**config, "text_columns": columns}))
+    with pytest.raises(UserError, match=r"is damaged \(its text_columns are"):
+        Scorer(directory)
