@@ -11,15 +11,16 @@ from pipeline import console, logits
 from pipeline.core import runtime
 from pipeline.core.checkpoints import ROOT, run_identity
 from pipeline.core.rows import Rows
+from pipeline.core.weights import weights_hash
 from pipeline.logits import Notes, TeacherIdentity
 from pipeline.model import pair_model, text_fit
 from pipeline.model.encoding import check_vocabulary, encode
 from pipeline.model.inference import predict
 from pipeline.model.sequence_classifier import load_teacher
-from pipeline.model.weights import weights_hash
 
 CODE = (
-    *("pipeline.core.processor", "pipeline.core.runtime", "pipeline.model"),
+    *("pipeline.core.processor", "pipeline.core.runtime", "pipeline.core.weights"),
+    "pipeline.model",
     *("pipeline.logits", __name__),
 )
 

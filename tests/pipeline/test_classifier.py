@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from pipeline import logits
 from pipeline.classifier import fetch
 from pipeline.core.errors import UserError
+from pipeline.core.weights import weights_hash
 from pipeline.dumping import dump
 from pipeline.evaluation import speed
 from pipeline.logits import Artifact
@@ -23,7 +24,6 @@ from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import read_card
 from pipeline.model.settings import Classifier
-from pipeline.model.weights import weights_hash
 
 TEST = rows_of(20, 1, "test/qa")
 

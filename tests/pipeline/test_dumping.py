@@ -9,6 +9,7 @@ import torch
 from conftest import LABEL_NAMES, rows_of
 
 from pipeline import logits
+from pipeline.core.weights import weights_hash
 from pipeline.dumping import dump
 from pipeline.logits import Artifact
 from pipeline.model import pair_model
@@ -17,7 +18,6 @@ from pipeline.model.inference import predict
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
 from pipeline.model.settings import GOLDEN
-from pipeline.model.weights import weights_hash
 
 SPLITS = [rows_of(50, 0, "general/pool"), rows_of(20, 1, "test/qa")]
 

@@ -19,9 +19,14 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from pipeline.core.errors import UserError, explained
+from pipeline.core.weights import load_weights, refuse_damage
 from pipeline.model.settings import Pooling
-from pipeline.model.tokenizer import load_tokenizer, separate_texts
-from pipeline.model.weights import load_weights, read_probe, refuse_damage, refuse_padding
+from pipeline.model.tokenizer import (
+    load_tokenizer,
+    read_probe,
+    refuse_padding,
+    separate_texts,
+)
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()

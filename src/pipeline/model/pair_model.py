@@ -13,12 +13,12 @@ from transformers import PreTrainedModel
 
 from pipeline.core.errors import UserError, explained
 from pipeline.core.files import read_json, whole_directory, write_json
+from pipeline.core.weights import weights_hash
 from pipeline.model.attention import fit_attention
 from pipeline.model.encoding import Batch
 from pipeline.model.first_token import only_first_token
 from pipeline.model.loading import load_encoder, remedy
 from pipeline.model.settings import Pooling
-from pipeline.model.weights import weights_hash
 
 
 @dataclass(frozen=True)

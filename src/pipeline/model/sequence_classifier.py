@@ -15,19 +15,17 @@ from transformers import (
 
 from pipeline.core.errors import UserError, explained
 from pipeline.core.files import whole_directory, write_json
+from pipeline.core.weights import (
+    load_weights,
+    refuse_damage,
+    weights_hash,
+)
 from pipeline.model import pair_model
 from pipeline.model.attention import fit_attention
 from pipeline.model.encoding import Batch
 from pipeline.model.loading import is_decoder, load_config, remedy
 from pipeline.model.pair_model import Card, PairModel
-from pipeline.model.tokenizer import load_tokenizer
-from pipeline.model.weights import (
-    load_weights,
-    read_probe,
-    refuse_damage,
-    refuse_padding,
-    weights_hash,
-)
+from pipeline.model.tokenizer import load_tokenizer, read_probe, refuse_padding
 
 NO_HEADS = 0
 """``Card.head_layers`` of a classifier, whose head is part of its transformers model."""

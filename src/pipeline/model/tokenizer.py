@@ -1,15 +1,18 @@
-"""Load tokenizers with transformers, and refuse one that does not belong to its model."""
+"""Load tokenizers with transformers, and try a model on one pair of texts."""
 
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoTokenizer, PretrainedConfig
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel
 
 from pipeline.core.errors import UserError
 
 PROBE = ("which question?", "a passage \U0001f937")
 """A pair of texts, with a character that most tokenizers do not know."""
+PADDING_TOLERANCE = 1e-3
+"""Largest difference that padding may make, relative to the largest output."""
 
 
 def load_tokenizer(name: str | Path, config: PretrainedConfig, revision: str | None = None) -> Any:
@@ -76,4 +79,33 @@ def separate_texts(tokenizer: Any, name: str | Path) -> None:
             single=f"$A {end}",
             pair=f"$A {end} $B:1 {end}:1",
             special_tokens=[(end, tokenizer.eos_token_id)],
+        )
+
+
+def read_probe(model: PreTrainedModel, tokenizer: Any) -> tuple[Any, Any]:
+    """What ``model`` makes of one pair of texts, alone and with padding.
+
+    Raises anything if the model is unusable.
+    """
+    pair = tokenizer.backend_tokenizer.encode(*PROBE)
+    inputs = {"input_ids": pair.ids, "attention_mask": pair.attention_mask}
+    if "token_type_ids" in tokenizer.model_input_names:
+        inputs["token_type_ids"] = pair.type_ids
+    padding = {"input_ids": [tokenizer.pad_token_id] * 3}
+    both = [inputs, {name: [*own, *padding.get(name, [0] * 3)] for name, own in inputs.items()}]
+    with torch.inference_mode():
+        alone, padded = (
+            model(**{name: torch.tensor([values]) for name, values in own.items()}) for own in both
+        )
+    return alone, padded
+
+
+def refuse_padding(name: str | Path, alone: torch.Tensor, padded: torch.Tensor) -> None:
+    """Refuse a model whose output depends on padding, and so on the other rows of a batch."""
+    difference = float((alone - padded).abs().max())
+    if difference > PADDING_TOLERANCE * max(1.0, float(alone.abs().max())):
+        raise UserError(
+            f"'{name}' gives a pair another output if it is padded (a difference of "
+            f"{difference:.2g}), so that scores would depend on the rows beside it: name weights "
+            "of another family."
         )

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from pipeline import logits
 from pipeline.core import runtime
@@ -20,7 +22,7 @@ from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel, reorder_classes
 from pipeline.model.settings import GOLDEN
 from pipeline.student.losses import soft_loss, student_loss
-from pipeline.student.settings import Stage1, Stage2, Student
+from pipeline.student.settings import Stage, Stage1, Stage2, Student
 from pipeline.student.targets import (
     HELD_OUT,
     draw,
@@ -72,13 +74,7 @@ def distill(
             f"{HELD_OUT}. Use more rows or larger corpora."
         )
     runtime.seed_step(settings.seed, -1)
-    encoder, tokenizer = load_encoder(
-        start,
-        layers=student.layers,
-        dropout=settings.dropout,
-        max_length=max_length,
-        pooling=student.pooling,
-    )
+    encoder, tokenizer = _pretrained(student, settings, max_length, start)
     text_fit.say(tokenizer, pool, max_length)
     identities = read_teachers(teachers, pool)
     label_names = pool.label_names
@@ -166,13 +162,7 @@ def finetune_student(
         encoder = stage1_student.encoder
     else:
         stage1_student, stage1_card = None, None
-        encoder, tokenizer = load_encoder(
-            start,
-            layers=student.layers,
-            dropout=settings.dropout,
-            max_length=max_length,
-            pooling=student.pooling,
-        )
+        encoder, tokenizer = _pretrained(student, settings, max_length, start)
     text_fit.say(tokenizer, training, max_length)
     identities = read_teachers(teachers, training)
     label_names = training.label_names
@@ -241,3 +231,16 @@ def finetune_student(
     )
     new = tuple(head for head in own_soft_heads if head not in carried_over)
     return TrainedStudent(**vars(trained), carried_over=carried_over, new=new)
+
+
+def _pretrained(
+    student: Student, settings: Stage, max_length: int, start: Path
+) -> tuple[PreTrainedModel, Any]:
+    """The encoder, cut to the layers of the student, and tokenizer of weights in ``start``."""
+    return load_encoder(
+        start,
+        layers=student.layers,
+        dropout=settings.dropout,
+        max_length=max_length,
+        pooling=student.pooling,
+    )

@@ -18,7 +18,7 @@ from pipeline.training.loop import EpochOf, Examples, Loss, Trained, train
 from pipeline.training.settings import Training
 
 CODE = (
-    *(f"pipeline.core.{name}" for name in ("checkpoints", "processor", "runtime")),
+    *(f"pipeline.core.{name}" for name in ("checkpoints", "processor", "runtime", "weights")),
     *("pipeline.model", "pipeline.training"),
 )
 """The code that determines the result of every training."""

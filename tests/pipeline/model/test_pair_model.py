@@ -9,11 +9,11 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
 from pipeline.core.errors import UserError
+from pipeline.core.weights import weights_hash
 from pipeline.model import pair_model
 from pipeline.model.encoding import Batch, collate, encode
 from pipeline.model.loading import load_encoder
 from pipeline.model.pair_model import Card, PairModel
-from pipeline.model.weights import weights_hash
 
 CARD = Card(("irrelevant", "relevant"), 16, 2, ("golden", "t1"), {"t1": "abc"})
 

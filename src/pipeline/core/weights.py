@@ -1,4 +1,4 @@
-"""Load weights from safetensors alone, and refuse those that a model cannot be made of."""
+"""Load weights from safetensors alone, and notice damaged ones."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,11 @@ from safetensors import safe_open
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from pipeline.core.errors import UserError
 from pipeline.core.files import file_hash
-from pipeline.model.tokenizer import PROBE
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 FLOATS = {"F64", "F32", "F16", "BF16"}
 """Types of weights that are numbers by themselves, as safetensors calls them."""
-PADDING_TOLERANCE = 1e-3
-"""Largest difference that padding may make, relative to the largest output."""
 
 
 def load_weights(
@@ -46,35 +42,6 @@ def load_weights(
         **options,
     )
     return model, sorted(info["missing_keys"])
-
-
-def read_probe(model: PreTrainedModel, tokenizer: Any) -> tuple[Any, Any]:
-    """What ``model`` makes of one pair of texts, alone and with padding.
-
-    Raises anything if the model is unusable.
-    """
-    pair = tokenizer.backend_tokenizer.encode(*PROBE)
-    inputs = {"input_ids": pair.ids, "attention_mask": pair.attention_mask}
-    if "token_type_ids" in tokenizer.model_input_names:
-        inputs["token_type_ids"] = pair.type_ids
-    padding = {"input_ids": [tokenizer.pad_token_id] * 3}
-    both = [inputs, {name: [*own, *padding.get(name, [0] * 3)] for name, own in inputs.items()}]
-    with torch.inference_mode():
-        alone, padded = (
-            model(**{name: torch.tensor([values]) for name, values in own.items()}) for own in both
-        )
-    return alone, padded
-
-
-def refuse_padding(name: str | Path, alone: torch.Tensor, padded: torch.Tensor) -> None:
-    """Refuse a model whose output depends on padding, and so on the other rows of a batch."""
-    difference = float((alone - padded).abs().max())
-    if difference > PADDING_TOLERANCE * max(1.0, float(alone.abs().max())):
-        raise UserError(
-            f"'{name}' gives a pair another output if it is padded (a difference of "
-            f"{difference:.2g}), so that scores would depend on the rows beside it: name weights "
-            "of another family."
-        )
 
 
 def refuse_damage(directory: Path) -> None:
